@@ -1,0 +1,90 @@
+// Files with checked system calls: streaming input, read-only maps, and output that is published
+// atomically.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace fathom {
+
+/// Sequential reader. Opens regular files only, so that a FIFO or a device can't hang the program.
+class InputFile {
+ public:
+  /// @throws DiskError naming the path: missing, unreadable, not a regular file
+  explicit InputFile(const std::filesystem::path& path);
+  ~InputFile();
+  InputFile(const InputFile&) = delete;
+  InputFile& operator=(const InputFile&) = delete;
+
+  /// Fills `buffer` as far as the file goes. @returns bytes read, 0 at the end. @throws DiskError
+  size_t read(std::span<std::byte> buffer);
+  uint64_t size() const { return size_; }
+
+ private:
+  std::filesystem::path path_;
+  int descriptor_;
+  uint64_t size_;
+};
+
+/// The whole of a text file of at most `limit` bytes. @throws DiskError, also when it is larger
+std::string read_text_file(const std::filesystem::path& path, uint64_t limit);
+
+/// A read-only memory map of a regular file; an empty file maps to an empty span.
+class MappedFile {
+ public:
+  /// @throws DiskError
+  explicit MappedFile(const std::filesystem::path& path);
+  ~MappedFile();
+  MappedFile(MappedFile&& other) noexcept;
+  MappedFile& operator=(MappedFile&& other) noexcept;
+
+  std::span<const std::byte> bytes() const { return bytes_; }
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+  std::span<const std::byte> bytes_;
+};
+
+/// Writes `path` through `path` + ".tmp-<pid>": the final name appears by rename, after an fsync,
+/// or never.
+class OutputFile {
+ public:
+  /// Creates the temporary file. @throws DiskError
+  explicit OutputFile(const std::filesystem::path& path);
+  /// Removes the temporary file unless `publish` was called.
+  ~OutputFile();
+  OutputFile(const OutputFile&) = delete;
+  OutputFile& operator=(const OutputFile&) = delete;
+
+  /// Writes all of `bytes`. @throws DiskError (full disk, I/O error)
+  void write(std::span<const std::byte> bytes);
+  void write(std::string_view text);
+  /// Overwrites bytes at `offset`, for headers known last. @throws DiskError
+  void write_at(uint64_t offset, std::span<const std::byte> bytes);
+  /// fsync, close, rename, fsync of the directory. @throws DiskError
+  void publish();
+  uint64_t bytes_written() const { return bytes_written_; }
+
+ private:
+  std::filesystem::path path_;
+  std::filesystem::path temporary_;
+  int descriptor_ = -1;
+  uint64_t bytes_written_ = 0;
+};
+
+/// Writes a small text file atomically. @throws DiskError
+void write_text_file(const std::filesystem::path& path, std::string_view text);
+
+/// Makes a directory's entries durable. @throws DiskError
+void sync_directory(const std::filesystem::path& path);
+
+/// Creates a directory and its parents. @throws DiskError naming the path and why
+void make_directories(const std::filesystem::path& path);
+
+}  // namespace fathom

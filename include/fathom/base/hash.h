@@ -1,0 +1,37 @@
+// SHA-256, so that `sha256sum` can check what Fathom writes.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace fathom {
+
+/// Incremental SHA-256.
+class Sha256 {
+ public:
+  Sha256();
+  ~Sha256();
+  Sha256(Sha256&&) noexcept;
+  Sha256& operator=(Sha256&&) noexcept;
+
+  void update(std::span<const std::byte> bytes);
+  void update(std::string_view text);
+  /// 64 lowercase hex digits; the object can't be updated after it.
+  std::string hex_digest();
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+/// SHA-256 of a text, as hex.
+std::string sha256(std::string_view text);
+
+/// SHA-256 of a file's content, as hex. @throws DiskError if it can't be read
+std::string sha256_of_file(const std::filesystem::path& path);
+
+}  // namespace fathom

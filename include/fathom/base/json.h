@@ -1,0 +1,19 @@
+// Strict JSON: duplicate keys, deep nesting and trailing text are errors, with the line.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+
+namespace fathom {
+
+using Json = nlohmann::ordered_json;
+
+/// Parses a JSON text. Duplicate keys and more than 64 levels are refused, so copying and dumping
+/// the result is safe.
+/// @param where names the text in messages (a path)
+/// @throws std::invalid_argument with "where:line: reason"; callers turn it into the error type of
+/// their file
+Json parse_json(std::string_view text, std::string_view where);
+
+}  // namespace fathom

@@ -1,0 +1,155 @@
+#include "fathom/base/file.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <utility>
+
+#include "fathom/base/error.h"
+
+namespace fathom {
+namespace {
+
+/// Opens a regular file for reading. O_NONBLOCK: opening a FIFO would wait for a writer.
+int open_regular(const std::filesystem::path& path, uint64_t& size) {
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (descriptor < 0) throw_disk_error("can't open", path.string(), errno);
+  struct stat status {};
+  if (::fstat(descriptor, &status) != 0 || !S_ISREG(status.st_mode)) {
+    ::close(descriptor);
+    throw DiskError(cat("can't open ", path.string(), ": not a regular file"));
+  }
+  size = static_cast<uint64_t>(status.st_size);
+  return descriptor;
+}
+
+/// Retries writes that were interrupted or came out short.
+template <typename WriteSome>
+void write_fully(std::span<const std::byte> bytes, const std::filesystem::path& path,
+                 const WriteSome& write_some) {
+  size_t done = 0;
+  while (done < bytes.size()) {
+    const ssize_t n = write_some(bytes.subspan(done), done);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) throw_disk_error("can't write", path.string(), errno);
+    done += static_cast<size_t>(n);
+  }
+}
+
+}  // namespace
+
+InputFile::InputFile(const std::filesystem::path& path)
+    : path_(path), descriptor_(open_regular(path, size_)) {}
+
+InputFile::~InputFile() { ::close(descriptor_); }
+
+size_t InputFile::read(std::span<std::byte> buffer) {
+  size_t done = 0;
+  while (done < buffer.size()) {
+    const ssize_t n = ::read(descriptor_, buffer.data() + done, buffer.size() - done);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) throw_disk_error("can't read", path_.string(), errno);
+    if (n == 0) break;
+    done += static_cast<size_t>(n);
+  }
+  return done;
+}
+
+std::string read_text_file(const std::filesystem::path& path, uint64_t limit) {
+  InputFile file(path);
+  if (file.size() > limit)
+    throw DiskError(cat(path.string(), " has ", file.size(), " bytes; at most ", limit,
+                        " are read: is it the right file?"));
+  std::string text(file.size(), '\0');
+  text.resize(file.read(std::as_writable_bytes(std::span(text))));
+  return text;
+}
+
+MappedFile::MappedFile(const std::filesystem::path& path) : path_(path) {
+  uint64_t size = 0;
+  const int descriptor = open_regular(path, size);
+  if (size == 0) {
+    ::close(descriptor);
+    return;
+  }
+  void* address = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, descriptor, 0);
+  const int error_number = errno;
+  ::close(descriptor);
+  if (address == MAP_FAILED) throw_disk_error("can't map", path.string(), error_number);
+  bytes_ = {static_cast<const std::byte*>(address), size};
+}
+
+MappedFile::~MappedFile() {
+  if (!bytes_.empty()) ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
+}
+
+MappedFile::MappedFile(MappedFile&& other) noexcept
+    : path_(std::move(other.path_)), bytes_(std::exchange(other.bytes_, {})) {}
+
+MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
+  std::swap(path_, other.path_);
+  std::swap(bytes_, other.bytes_);
+  return *this;
+}
+
+OutputFile::OutputFile(const std::filesystem::path& path)
+    : path_(path), temporary_(cat(path.string(), ".tmp-", ::getpid())) {
+  descriptor_ = ::open(temporary_.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  if (descriptor_ < 0) throw_disk_error("can't create", temporary_.string(), errno);
+}
+
+OutputFile::~OutputFile() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+  if (!temporary_.empty()) ::unlink(temporary_.c_str());
+}
+
+void OutputFile::write(std::span<const std::byte> bytes) {
+  write_fully(bytes, path_, [this](std::span<const std::byte> rest, size_t) {
+    return ::write(descriptor_, rest.data(), rest.size());
+  });
+  bytes_written_ += bytes.size();
+}
+
+void OutputFile::write(std::string_view text) { write(std::as_bytes(std::span(text))); }
+
+void OutputFile::write_at(uint64_t offset, std::span<const std::byte> bytes) {
+  write_fully(bytes, path_, [&](std::span<const std::byte> rest, size_t done) {
+    return ::pwrite(descriptor_, rest.data(), rest.size(), static_cast<off_t>(offset + done));
+  });
+}
+
+void OutputFile::publish() {
+  if (::fsync(descriptor_) != 0) throw_disk_error("can't sync", path_.string(), errno);
+  const int closed = ::close(std::exchange(descriptor_, -1));
+  if (closed != 0) throw_disk_error("can't close", path_.string(), errno);
+  if (::rename(temporary_.c_str(), path_.c_str()) != 0)
+    throw_disk_error("can't rename to", path_.string(), errno);
+  temporary_.clear();
+  sync_directory(path_.has_parent_path() ? path_.parent_path() : ".");
+}
+
+void write_text_file(const std::filesystem::path& path, std::string_view text) {
+  OutputFile file(path);
+  file.write(text);
+  file.publish();
+}
+
+void sync_directory(const std::filesystem::path& path) {
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (descriptor < 0) throw_disk_error("can't open directory", path.string(), errno);
+  const int result = ::fsync(descriptor);
+  const int error_number = errno;
+  ::close(descriptor);
+  if (result != 0) throw_disk_error("can't sync directory", path.string(), error_number);
+}
+
+void make_directories(const std::filesystem::path& path) {
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  if (error) throw_disk_error("can't create directory", path.string(), error.value());
+}
+
+}  // namespace fathom
