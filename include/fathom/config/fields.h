@@ -1,0 +1,95 @@
+// One declaration per config key. The same list drives reading, the dump, --help, the reference
+// page and the schema.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace fathom {
+
+/// Bounds of a number (inclusive `at_least`, `at_most`; exclusive `above`, `below`) or of each
+/// number of a list.
+struct Limits {
+  std::optional<double> at_least{}, above{}, at_most{}, below{};
+};
+
+/// One row of a table that a key chooses from: its name, and the sibling keys that have an effect
+/// with it.
+struct Choice {
+  std::string name;
+  std::vector<std::string> options;
+};
+
+/// The rows that each choosing key allows, by the key's path: "model.norm.placement" -> {{"pre",
+/// {}}, {"lns", {...}}}. The folders that own the tables supply them, so that config knows neither
+/// placements nor optimizers.
+using Choices = std::map<std::string, std::vector<Choice>>;
+
+/// Where a key's value lives. An optional without a value is "not set"; a dump leaves it out.
+using FieldValue =
+    std::variant<bool*, int64_t*, double*, std::string*, std::vector<std::string>*,
+                 std::vector<double>*, std::optional<int64_t>*, std::optional<double>*>;
+
+/// One config key.
+struct Field {
+  std::string path;  ///< "optimizer.lr"
+  FieldValue value;
+  Limits limits;
+  std::vector<std::string> allowed;  ///< names a text may have; empty = any text
+  std::string doc;                   ///< one line: meaning and unit
+  std::string condition;             ///< "lr_scheduler.type is wsd"; empty = always has an effect
+  std::function<bool()> has_effect;  ///< of the current values; null = always
+  std::string rival{};  ///< path of the key that this one, set by a later file, replaces
+};
+
+/// Collects the declarations of a config struct and of the structs in it.
+class Fields {
+ public:
+  explicit Fields(const Choices& choices) : choices_(&choices) {}
+
+  /// A key that always has an effect.
+  void add(const std::string& name, FieldValue value, const std::string& doc, Limits limits = {});
+  /// A text key with a fixed list of names.
+  void one_of(const std::string& name, std::string& value, std::vector<std::string> allowed,
+              const std::string& doc);
+  /// A text key that chooses a row of a table, by Choices.
+  void choice(const std::string& name, std::string& value, const std::string& doc);
+  /// A key that has an effect only where the row that `chooser` (a sibling declared by `choice`)
+  /// names lists it.
+  void option_of(const std::string& chooser, const std::string& name, FieldValue value,
+                 const std::string& doc, Limits limits = {}, std::vector<std::string> allowed = {});
+  /// A key that has an effect only under a condition on other keys.
+  void when(const std::string& condition, std::function<bool()> has_effect, const std::string& name,
+            FieldValue value, const std::string& doc, Limits limits = {});
+
+  /// Two optional keys of which a config has one: where a file sets one and a later file or the
+  /// command line the other, the later counts and the earlier is forgotten.
+  void rivals(const std::string& one, const std::string& other);
+
+  /// Declares a nested section through its `declare(Fields&)`.
+  template <typename Section>
+  void section(const std::string& name, Section& section) {
+    const std::string outer = prefix_;
+    prefix_ += name + ".";
+    section.declare(*this);
+    prefix_ = outer;
+  }
+
+  const std::vector<Field>& all() const { return fields_; }
+  /// The key with this path, or null.
+  const Field* find(const std::string& path) const;
+
+ private:
+  Field& declared(const std::string& path);
+
+  const Choices* choices_;
+  std::string prefix_;
+  std::vector<Field> fields_;
+};
+
+}  // namespace fathom

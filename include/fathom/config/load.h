@@ -1,0 +1,72 @@
+// From files and command line to a RunConfig, with the origin of every value.
+#pragma once
+
+#include <map>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <vector>
+
+#include "fathom/config/run_config.h"
+
+namespace fathom {
+
+/// A value from the command line: `optimizer.lr=1e-3`.
+struct Override {
+  std::string path;
+  std::string value;  ///< as typed; lists as JSON, or one element as it is
+};
+
+/// A config, and where each of its values came from.
+struct LoadedConfig {
+  RunConfig config;
+  /// "default", "preset 130m:12", "my.yaml:14" or "command line", by key.
+  std::map<std::string, std::string> origins;
+};
+
+/// Reads a YAML or JSON file, or a preset, with what it extends; overrides win over files, files
+/// over presets, the later override over the earlier.
+///
+/// A key without effect is an error where the file itself or the command line sets it. Where it is
+/// inherited, or the file sets it and the command line makes another choice, it falls back to its
+/// default, so that the config is the one that its dump describes.
+/// @param name_or_path a path that ends in .yaml, .yml or .json, or a preset's name
+/// @throws ConfigError, "file:line: key is value; allowed ...; did you mean ...", for an unknown,
+/// duplicate, mistyped, out-of-range or ineffective key, keys that contradict each other, a second
+/// document, anchors, aliases, tags, more than 1 MB or 64 levels
+LoadedConfig load_run_config(const std::string& name_or_path,
+                             const std::vector<Override>& overrides, const Choices& choices);
+
+/// The resolved config as YAML: keys that are set and have an effect. Reading it back gives the
+/// same config.
+std::string dump_yaml(RunConfig config, const Choices& choices);
+
+/// The values that `dump_yaml` writes, by key.
+std::map<std::string, std::string> effective_values(RunConfig config, const Choices& choices);
+
+/// Every key with type, default, limits and meaning, as lines for --help and the reference page.
+std::string describe_keys(const Choices& choices);
+
+/// JSON Schema (2020-12) of a config file, for editors.
+nlohmann::ordered_json json_schema(const Choices& choices);
+
+/// The paths of all keys, in the order of their declaration.
+std::vector<std::string> key_paths(const Choices& choices);
+
+/// Whether `path` is a key whose value is true or false, so that `--path` alone sets it.
+bool is_boolean_key(const std::string& path, const Choices& choices);
+
+/// A config that is built in: a file of configs/.
+struct Preset {
+  std::string name;     ///< "130m": the file's stem without "llama_"
+  std::string file;     ///< "llama_130m.yaml"
+  std::string summary;  ///< the file's first comment line
+  std::string text;     ///< the whole file
+};
+
+/// The presets: models by size, then the others by name.
+const std::vector<Preset>& presets();
+
+/// Their names: 9m, 60m, ..., quickstart, smoke.
+std::vector<std::string> preset_names();
+
+}  // namespace fathom

@@ -1,0 +1,75 @@
+// What a model is: dimensions under Hugging Face's names, norm placement, start values.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "fathom/config/fields.h"
+
+namespace fathom {
+
+/// Norm placement by name, and the options of some placements (`train-llm list placements`).
+struct NormConfig {
+  std::string placement = "pre";
+  double exponent = 0.5;  ///< lns: the norm's output is multiplied by layer^-exponent
+  std::string position =
+      "after_norm";                ///< lns: after_norm, before_norm, after_branch, after_residual
+  std::string sublayers = "both";  ///< lns: both, attention, feed_forward
+  std::optional<int64_t>
+      post_layers;  ///< mix: the first layers that are Post-LN; default num_hidden_layers / 4
+  std::string final_norm = "auto";  ///< auto: unless the last residual step ends in a norm; on; off
+
+  void declare(Fields& f);
+};
+
+/// Start values of the weights (`train-llm list inits`).
+struct InitConfig {
+  std::string method = "normal";
+  std::optional<double> embedding_std;  ///< default: initializer_range
+
+  void declare(Fields& f);
+};
+
+/// Rotary embedding of contexts longer than the model was trained for.
+struct RopeScalingConfig {
+  std::string rope_type = "default";
+  double factor = 1.0;
+  double low_freq_factor = 1.0;
+  double high_freq_factor = 4.0;
+  int64_t original_max_position_embeddings = 8192;
+
+  void declare(Fields& f);
+};
+
+/// A Llama-style decoder.
+struct ModelConfig {
+  int64_t hidden_size = 768;
+  int64_t intermediate_size = 2048;
+  int64_t num_hidden_layers = 12;
+  int64_t num_attention_heads = 12;
+  std::optional<int64_t> num_key_value_heads;  ///< default: num_attention_heads
+  std::optional<int64_t> head_dim;             ///< default: hidden_size / num_attention_heads
+  int64_t vocab_size = 32000;
+  double rms_norm_eps = 1e-6;
+  double rope_theta = 10000.0;
+  RopeScalingConfig rope_scaling;
+  bool tie_word_embeddings = false;
+  bool attention_bias = false;
+  bool qk_norm = false;  ///< RMSNorm over each head of query and key, as in Qwen3
+  int64_t max_position_embeddings = 2048;
+  double initializer_range = 0.02;
+  NormConfig norm;
+  InitConfig init;
+
+  int64_t key_value_heads() const { return num_key_value_heads.value_or(num_attention_heads); }
+  int64_t head_size() const { return head_dim.value_or(hidden_size / num_attention_heads); }
+  double embedding_std() const { return init.embedding_std.value_or(initializer_range); }
+
+  void declare(Fields& f);
+  /// Checks that dimensions fit together. @returns the broken rule in words that start with the
+  /// key's path, or ""
+  std::string inconsistency() const;
+};
+
+}  // namespace fathom

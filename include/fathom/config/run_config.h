@@ -1,0 +1,106 @@
+// The whole run: model, data, training, optimizer, schedule, and what is written when.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "fathom/config/fields.h"
+#include "fathom/config/model_config.h"
+
+namespace fathom {
+
+/// What text, and how it becomes rows of tokens.
+struct DataConfig {
+  std::vector<std::string> train;
+  std::vector<std::string> validation;
+  std::string tokenizer;
+  int64_t sequence_length = 256;
+  std::string mode =
+      "documents";  ///< documents: one document a row, cut or padded; packed: joined and cut
+  bool document_attention = false;  ///< packed: attention stays within a document
+  bool add_bos = false;
+  int64_t shuffle_seed = 32;
+  int64_t validation_tokens = 10'000'000;
+  std::string text_field = "text";
+  std::string on_invalid_utf8 = "error";
+  int64_t max_document_bytes = 16 << 20;
+  std::string cache_dir = "cache";
+
+  void declare(Fields& f);
+};
+
+struct TrainConfig {
+  std::optional<int64_t> max_steps;
+  std::optional<int64_t> max_tokens;
+  int64_t global_batch_size = 512;
+  std::optional<int64_t> micro_batch_size;  ///< default: global_batch_size
+  std::string precision = "fp32";
+  int64_t seed = 1;
+  bool deterministic = false;
+  double grad_clip = 0.0;
+  bool activation_checkpointing = false;
+  std::string device = "auto";
+  std::optional<int64_t> threads;
+  std::string out_dir = "out";
+
+  int64_t rows_per_micro_batch() const { return micro_batch_size.value_or(global_batch_size); }
+  void declare(Fields& f);
+};
+
+struct OptimizerConfig {
+  std::string name = "adam";
+  double lr = 1e-3;
+  std::vector<double> betas = {0.9, 0.999};
+  double eps = 1e-8;
+  double weight_decay = 0.0;
+
+  void declare(Fields& f);
+};
+
+struct SchedulerConfig {
+  std::string type = "cosine";
+  int64_t warmup_steps = 0;
+  double min_lr_ratio = 0.1;
+  std::optional<int64_t> decay_steps;  ///< wsd: default a tenth of all steps
+
+  void declare(Fields& f);
+};
+
+struct EvalConfig {
+  int64_t interval = 1000;
+  void declare(Fields& f);
+};
+
+struct CheckpointConfig {
+  int64_t interval = 1000;
+  int64_t keep_last = 2;
+  void declare(Fields& f);
+};
+
+struct LogConfig {
+  int64_t interval = 10;
+  bool tensorboard = true;
+  void declare(Fields& f);
+};
+
+struct RunConfig {
+  ModelConfig model;
+  DataConfig data;
+  TrainConfig train;
+  OptimizerConfig optimizer;
+  SchedulerConfig lr_scheduler;
+  EvalConfig eval;
+  CheckpointConfig checkpoint;
+  LogConfig log;
+
+  void declare(Fields& f);
+  /// Steps of the whole run: max_steps, or as many as max_tokens positions take.
+  int64_t total_steps() const;
+  /// Checks rules between keys. @returns the broken rule in words that start with a key's path, or
+  /// ""
+  std::string inconsistency() const;
+};
+
+}  // namespace fathom

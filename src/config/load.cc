@@ -1,0 +1,220 @@
+#include "fathom/config/load.h"
+
+#include <algorithm>
+#include <set>
+#include <stdexcept>
+
+#include "config/source.h"
+#include "config/tree_builder.h"
+#include "config/value.h"
+#include "fathom/base/error.h"
+#include "fathom/base/names.h"
+
+namespace fathom {
+namespace {
+
+constexpr const char* kCommandLine = "command line";
+constexpr const char* kDefault = "default";
+
+/// "model.norm" of "model.norm.placement"; "" of a top-level name.
+std::string section_of(const std::string& path) {
+  const size_t dot = path.rfind('.');
+  return dot == std::string::npos ? "" : path.substr(0, dot);
+}
+
+/// A config in the making.
+class Loader {
+ public:
+  explicit Loader(const Choices& choices) : choices_(choices), fields_(choices) {
+    config_.declare(fields_);
+    for (const Field& field : fields_.all()) {
+      for (std::string section = section_of(field.path); !section.empty();
+           section = section_of(section))
+        sections_.insert(section);
+    }
+  }
+
+  void apply(const Source& source) {
+    ++layer_;
+    if (source.root.kind != Node::Kind::kMap)
+      throw ConfigError(cat(source.label, ": a config holds keys and sections (",
+                            join(names_in("")), "), but this file ",
+                            source.root.kind == Node::Kind::kNull ? "is empty" : "does not"));
+    apply_section(source.label, "", source.root);
+  }
+
+  void apply(const std::vector<Override>& overrides) {
+    ++layer_;
+    for (const Override& override : overrides) {
+      check_text(override.path + override.value, kCommandLine);
+      const Field* field = fields_.find(override.path);
+      if (field == nullptr) reject_unknown(kCommandLine, override.path);
+      set(*field, typed_value(*field, override.value, kCommandLine), kCommandLine);
+    }
+  }
+
+  /// Keys that the newest layer sets to no effect.
+  std::set<std::string> ineffective() const {
+    std::set<std::string> paths;
+    for (const Field& field : fields_.all()) {
+      const auto setting = settings_.find(field.path);
+      const bool newest = setting != settings_.end() && setting->second.layer == layer_;
+      if (newest && field.has_effect && !field.has_effect()) paths.insert(field.path);
+    }
+    return paths;
+  }
+
+  /// @throws ConfigError for the first of `paths` that has no effect in the end either
+  void reject_ineffective(const std::set<std::string>& paths) const {
+    for (const Field& field : fields_.all()) {
+      if (!paths.contains(field.path) || field.has_effect()) continue;
+      throw ConfigError(cat(origin(field.path), ": ", field.path, " is ", yaml_value(field),
+                            ", but has no effect: it counts where ", field.condition,
+                            current_value(field.condition), "; remove it, or change that"));
+    }
+  }
+
+  /// Gives keys without effect their defaults, so that the config equals the one that its dump
+  /// describes. @throws ConfigError where keys contradict each other
+  LoadedConfig finish(const std::string& label) {
+    RunConfig defaults;
+    Fields default_fields(choices_);
+    defaults.declare(default_fields);
+    std::map<std::string, std::string> origins;
+    for (size_t i = 0; i < fields_.all().size(); ++i) {
+      const Field& field = fields_.all()[i];
+      if (field.has_effect && !field.has_effect()) {
+        copy_value(default_fields.all()[i], field);
+        settings_.erase(field.path);
+      }
+      origins[field.path] = origin(field.path);
+    }
+    if (const std::string broken = config_.inconsistency(); !broken.empty()) {
+      const std::string at = origin(broken.substr(0, broken.find(' ')));
+      throw ConfigError(cat(at == kDefault ? label : at, ": ", broken));
+    }
+    return {config_, origins};
+  }
+
+ private:
+  struct Setting {
+    std::string origin;
+    int layer;
+  };
+
+  void apply_section(const std::string& label, const std::string& prefix, const Node& section) {
+    for (const auto& [name, value] : section.entries) {
+      const std::string path = prefix + name;
+      const std::string where = cat(label, ":", value.line);
+      const Field* field = name.find('.') == std::string::npos ? fields_.find(path) : nullptr;
+      if (field != nullptr) {
+        set(*field, value, where);
+      } else if (!sections_.contains(path)) {
+        reject_unknown(where, path);
+      } else if (value.kind != Node::Kind::kMap) {
+        throw ConfigError(cat(where, ": ", path, " is not a value but a section; write its keys (",
+                              join(names_in(path)), ") below it, indented"));
+      } else {
+        apply_section(label, path + ".", value);
+      }
+    }
+  }
+
+  void set(const Field& field, const Node& value, const std::string& where) {
+    assign(field, value, where);
+    settings_[field.path] = {where, layer_};
+    const auto rival = settings_.find(field.rival);
+    if (rival == settings_.end() || rival->second.layer == layer_) return;
+    std::visit([](auto* old) { *old = std::remove_pointer_t<decltype(old)>(); },
+               fields_.find(field.rival)->value);
+    settings_.erase(rival);
+  }
+
+  /// The keys and sections right in a section; "" is the root.
+  std::vector<std::string> names_in(const std::string& section) const {
+    std::vector<std::string> names;
+    for (const Field& field : fields_.all()) {
+      std::string path = field.path;
+      while (!path.empty() && section_of(path) != section) path = section_of(path);
+      if (path.empty()) continue;
+      const std::string name = path.substr(section.empty() ? 0 : section.size() + 1);
+      if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+    }
+    return names;
+  }
+
+  [[noreturn]] void reject_unknown(const std::string& where, const std::string& path) const {
+    std::string hint;
+    if (path == "extends") {
+      hint = "; it belongs in a file";
+    } else if (sections_.contains(path)) {
+      hint = cat("; it is a section: set ", path, ".", names_in(path).front(), " and the like");
+    } else if (fields_.find(path) != nullptr) {
+      hint = "; in a file, write a section for each dot";
+    } else {
+      std::vector<std::string> known(sections_.begin(), sections_.end());
+      for (const Field& field : fields_.all()) known.push_back(field.path);
+      known.push_back("extends");
+      hint = did_you_mean(path, known);
+    }
+    const std::string section = sections_.contains(section_of(path)) ? section_of(path) : "";
+    if (hint.empty())
+      hint =
+          cat("; allowed", section.empty() ? "" : " in " + section, ": ", join(names_in(section)));
+    throw ConfigError(cat(where, ": unknown key '", path, "'", hint));
+  }
+
+  std::string origin(const std::string& path) const {
+    const auto setting = settings_.find(path);
+    return setting == settings_.end() ? kDefault : setting->second.origin;
+  }
+
+  /// " (it is pre)" for "model.norm.placement is lns".
+  std::string current_value(const std::string& condition) const {
+    const Field* chooser = fields_.find(condition.substr(0, condition.find(' ')));
+    return chooser == nullptr ? "" : cat(" (it is ", yaml_value(*chooser), ")");
+  }
+
+  const Choices& choices_;
+  RunConfig config_;
+  Fields fields_;
+  std::set<std::string> sections_;
+  std::map<std::string, Setting> settings_;
+  int layer_ = 0;
+};
+
+}  // namespace
+
+LoadedConfig load_run_config(const std::string& name_or_path,
+                             const std::vector<Override>& overrides, const Choices& choices) {
+  const std::vector<Source> sources = read_sources(name_or_path);
+  Loader loader(choices);
+  for (const Source& source : sources) loader.apply(source);
+  // A key of the file itself may have no effect because of the command line, and the other way
+  // round; one that has none either way is a mistake. Files that are extended may set what others
+  // replace.
+  std::set<std::string> suspects = loader.ineffective();
+  loader.apply(overrides);
+  suspects.merge(loader.ineffective());
+  loader.reject_ineffective(suspects);
+  return loader.finish(sources.back().label);
+}
+
+std::vector<std::string> key_paths(const Choices& choices) {
+  RunConfig config;
+  Fields fields(choices);
+  config.declare(fields);
+  std::vector<std::string> paths;
+  for (const Field& field : fields.all()) paths.push_back(field.path);
+  return paths;
+}
+
+bool is_boolean_key(const std::string& path, const Choices& choices) {
+  RunConfig config;
+  Fields fields(choices);
+  config.declare(fields);
+  const Field* field = fields.find(path);
+  return field != nullptr && std::holds_alternative<bool*>(field->value);
+}
+
+}  // namespace fathom

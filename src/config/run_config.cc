@@ -1,0 +1,131 @@
+#include "fathom/config/run_config.h"
+
+#include "fathom/base/error.h"
+
+namespace fathom {
+
+void DataConfig::declare(Fields& f) {
+  f.add("train", &train, "training text or token files: paths, folders, globs");
+  f.add("validation", &validation, "validation text or token files: paths, folders, globs");
+  f.add("tokenizer", &tokenizer, "SentencePiece .model file");
+  f.add("sequence_length", &sequence_length, "tokens in a row",
+        {.at_least = 2, .at_most = 1 << 24});
+  f.one_of("mode", mode, {"documents", "packed"},
+           "documents: one document a row, cut or padded; packed: documents joined, cut in rows");
+  f.when(
+      "data.mode is packed", [this] { return mode == "packed"; }, "document_attention",
+      &document_attention, "attention stays within a document");
+  f.add("add_bos", &add_bos, "each document starts with the tokenizer's BOS (each ends with EOS)");
+  f.add("shuffle_seed", &shuffle_seed, "order of the rows", {.at_least = 0});
+  f.add("validation_tokens", &validation_tokens, "tokens that an evaluation scores, at most",
+        {.at_least = 1});
+  f.add("text_field", &text_field, "field of a JSON document that holds its text");
+  f.one_of("on_invalid_utf8", on_invalid_utf8, {"error", "replace", "skip"},
+           "error: stop and name the byte; replace: by U+FFFD; skip: leave the document out");
+  f.add("max_document_bytes", &max_document_bytes, "longest JSON line that is read",
+        {.at_least = 1, .at_most = 1 << 30});
+  f.add("cache_dir", &cache_dir, "where token files made from text are kept");
+}
+
+void TrainConfig::declare(Fields& f) {
+  f.add("max_steps", &max_steps, "optimizer steps (this or max_tokens)",
+        {.at_least = 1, .at_most = 1e12});
+  f.add("max_tokens", &max_tokens, "positions to train on, rounded up to whole steps",
+        {.at_least = 1, .at_most = 1e17});
+  f.rivals("max_steps", "max_tokens");
+  f.add("global_batch_size", &global_batch_size, "rows in an optimizer step",
+        {.at_least = 1, .at_most = 1 << 24});
+  f.add("micro_batch_size", &micro_batch_size,
+        "rows that go through the model at once (default: global_batch_size)",
+        {.at_least = 1, .at_most = 1 << 24});
+  f.one_of("precision", precision, {"fp32", "bf16_mixed", "bf16"},
+           "bf16_mixed: fp32 weights and optimizer, bf16 compute; bf16: everything in bf16");
+  f.add("seed", &seed, "start values of the weights", {.at_least = 0});
+  f.add("deterministic", &deterministic,
+        "refuse nondeterministic kernels, and a resume on other threads or instructions");
+  f.add("grad_clip", &grad_clip, "largest norm of the gradient; 0 = no clipping", {.at_least = 0});
+  f.add("activation_checkpointing", &activation_checkpointing,
+        "recompute each block in the backward pass: less memory, more time");
+  f.one_of("device", device, {"auto", "cpu", "cuda"}, "auto: a GPU if there is one");
+  f.add("threads", &threads, "CPU threads (default: all cores)", {.at_least = 1, .at_most = 4096});
+  f.add("out_dir", &out_dir, "the run's directory");
+}
+
+void OptimizerConfig::declare(Fields& f) {
+  f.choice("name", name, "update rule (list optimizers)");
+  f.add("lr", &lr, "peak learning rate", {.above = 0, .at_most = 1000});
+  f.add("betas", &betas, "decay of the first and the second moment", {.at_least = 0, .below = 1});
+  f.add("eps", &eps, "added to the root of the second moment", {.above = 0});
+  f.add("weight_decay", &weight_decay, "of matrices; norms and biases have none", {.at_least = 0});
+}
+
+void SchedulerConfig::declare(Fields& f) {
+  f.choice("type", type, "learning rate over the steps (list schedules)");
+  f.option_of("type", "warmup_steps", &warmup_steps, "steps of linear warm-up from 0",
+              {.at_least = 0});
+  f.option_of("type", "min_lr_ratio", &min_lr_ratio, "last learning rate over the peak",
+              {.at_least = 0, .at_most = 1});
+  f.option_of("type", "decay_steps", &decay_steps,
+              "length of the decay at the end (default: a tenth of all steps)", {.at_least = 1});
+}
+
+void EvalConfig::declare(Fields& f) {
+  f.add("interval", &interval, "steps between evaluations; 0 = only at the end", {.at_least = 0});
+}
+
+void CheckpointConfig::declare(Fields& f) {
+  f.add("interval", &interval, "steps between checkpoints; 0 = only at the end", {.at_least = 0});
+  f.add("keep_last", &keep_last, "checkpoints that are kept", {.at_least = 1});
+}
+
+void LogConfig::declare(Fields& f) {
+  f.add("interval", &interval, "steps between lines of metrics.jsonl", {.at_least = 1});
+  f.add("tensorboard", &tensorboard, "write TensorBoard event files to OUT/tb");
+}
+
+void RunConfig::declare(Fields& f) {
+  f.section("model", model);
+  f.section("data", data);
+  f.section("train", train);
+  f.section("optimizer", optimizer);
+  f.section("lr_scheduler", lr_scheduler);
+  f.section("eval", eval);
+  f.section("checkpoint", checkpoint);
+  f.section("log", log);
+}
+
+int64_t RunConfig::total_steps() const {
+  if (train.max_steps) return *train.max_steps;
+  const int64_t per_step = train.global_batch_size * data.sequence_length;
+  return train.max_tokens ? (*train.max_tokens + per_step - 1) / per_step : 0;
+}
+
+std::string RunConfig::inconsistency() const {
+  if (std::string broken = model.inconsistency(); !broken.empty()) return broken;
+  if (train.max_steps.has_value() == train.max_tokens.has_value())
+    return cat("train.max_steps and train.max_tokens are ",
+               train.max_steps ? "both set; drop one" : "both missing; set one");
+  constexpr double kMaxPositions = 1e18;
+  const double positions = static_cast<double>(total_steps()) *
+                           static_cast<double>(train.global_batch_size) *
+                           static_cast<double>(data.sequence_length);
+  if (positions > kMaxPositions)
+    return cat(train.max_steps ? "train.max_steps is " : "train.max_tokens is ",
+               train.max_steps.value_or(train.max_tokens.value_or(0)),
+               "; the run would see more than 1e18 tokens");
+  if (train.global_batch_size % train.rows_per_micro_batch() != 0)
+    return cat("train.micro_batch_size is ", train.rows_per_micro_batch(),
+               "; it must divide global_batch_size (", train.global_batch_size, "): set both");
+  if (data.sequence_length > model.max_position_embeddings)
+    return cat("data.sequence_length is ", data.sequence_length,
+               "; raise model.max_position_embeddings (", model.max_position_embeddings, ")");
+  if (optimizer.betas.size() != 2)
+    return cat("optimizer.betas has ", optimizer.betas.size(),
+               " number(s); it needs two, such as [0.9, 0.999]");
+  if (lr_scheduler.warmup_steps > total_steps())
+    return cat("lr_scheduler.warmup_steps is ", lr_scheduler.warmup_steps, "; the run has only ",
+               total_steps(), " steps: set fewer");
+  return "";
+}
+
+}  // namespace fathom
