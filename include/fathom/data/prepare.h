@@ -1,0 +1,55 @@
+// Text to token files: on all cores, in bounded memory, and again only when something changed.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "fathom/base/log.h"
+#include "fathom/base/progress.h"
+#include "fathom/base/stop.h"
+#include "fathom/config/run_config.h"
+#include "fathom/data/formats.h"
+#include "fathom/data/token_file.h"
+#include "fathom/data/tokenizer.h"
+
+namespace fathom {
+
+/// What decides the content of a token file, beside text and tokenizer.
+struct PrepareOptions {
+  ReadOptions read;
+  bool add_bos = false;  ///< each document starts with BOS; each ends with EOS
+  int num_threads = 0;   ///< that tokenize; 0: as many as cores. Has no influence on the result
+
+  static PrepareOptions from(const DataConfig& config);
+};
+
+/// Bytes of all files, the total of prepare's progress.
+uint64_t total_bytes(const std::vector<DataFile>& files);
+
+/// Tokenizes text files into one token file; each document is [BOS] ids EOS. Documents without
+/// text are left out. Memory stays bounded: by some 32 MB of text in flight, or one document (a
+/// JSON line of max_document_bytes) if that is more, and their ids.
+/// @param progress gets the bytes of the files read so far; null: none
+/// @throws DataError the first in the order of the text: a file that can't be read, a document that
+/// isn't as it should be, no document at all, a tokenizer without EOS (or BOS with add_bos)
+TokenFileInfo prepare(const std::vector<DataFile>& files, const Tokenizer& tokenizer,
+                      const PrepareOptions& options, const std::filesystem::path& output,
+                      Progress* progress, const StopFlag& stop);
+
+/// The token files of `inputs` (DataConfig::train or ::validation). What is a token file already is
+/// opened after a check that this tokenizer made it. All text together becomes one token file,
+/// CACHE_DIR/KEY.tokens, first in the list; KEY is the SHA-256 of the tokenizer, the options and
+/// the files' contents, so nothing is done twice. Checksums of files are remembered by size, time
+/// and inode.
+/// @param title of the progress bar, "prepare train"
+/// @throws DataError, DiskError
+std::vector<TokenFile> prepared(const std::vector<std::string>& inputs, const DataConfig& config,
+                                const Tokenizer& tokenizer, const std::string& title,
+                                const Log& log, const StopFlag& stop);
+
+/// @throws DataError if another tokenizer made the file
+void check_tokenizer(const TokenFile& file, const Tokenizer& tokenizer);
+
+}  // namespace fathom

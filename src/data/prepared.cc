@@ -1,0 +1,150 @@
+// The cache of prepared text.
+#include <sys/stat.h>
+
+#include <chrono>
+#include <map>
+
+#include "data/formats/format.h"
+#include "fathom/base/error.h"
+#include "fathom/base/json.h"
+#include "fathom/data/prepare.h"
+
+namespace fathom {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr uint64_t kMaxMemoryBytes = uint64_t{256} << 20;
+constexpr int64_t kSettled = 2'000'000'000;  // ns: a later write gets another time stamp
+
+/// Checksums of files, remembered by size, time and inode in CACHE_DIR/checksums.json. It is only a
+/// memory: one that can't be read is forgotten.
+class ChecksumMemory {
+ public:
+  explicit ChecksumMemory(const fs::path& cache_dir) : path_(cache_dir / "checksums.json") {
+    try {
+      if (fs::exists(path_))
+        known_ = parse_json(read_text_file(path_, kMaxMemoryBytes), path_.string())
+                     .get<std::map<std::string, std::string>>();
+    } catch (const std::exception&) {
+      known_.clear();
+    }
+  }
+
+  std::string checksum(const fs::path& path, const StopFlag& stop) {
+    const FileIdentity identity = FileIdentity::of(path);
+    const std::string key = cat(fs::absolute(path).string(), "|", identity.size, "|",
+                                identity.mtime_ns, "|", identity.inode, "|", identity.device);
+    if (const auto found = known_.find(key); found != known_.end()) return found->second;
+    const std::string checksum = hash(path, stop);
+    const auto now = std::chrono::system_clock::now().time_since_epoch();
+    const int64_t age =
+        std::chrono::duration_cast<std::chrono::nanoseconds>(now).count() - identity.mtime_ns;
+    if (age > kSettled && FileIdentity::of(path) == identity) {
+      known_[key] = checksum;
+      changed_ = true;
+    }
+    return checksum;
+  }
+
+  void save() const {
+    if (changed_) write_text_file(path_, Json(known_).dump(1));
+  }
+
+ private:
+  static std::string hash(const fs::path& path, const StopFlag& stop) {
+    InputFile file(path);
+    Sha256 hash;
+    std::vector<std::byte> block(size_t{1} << 20);
+    while (const size_t n = file.read(block)) {
+      stop.check();
+      hash.update(std::span(block).first(n));
+    }
+    return hash.hex_digest();
+  }
+
+  fs::path path_;
+  std::map<std::string, std::string> known_;
+  bool changed_ = false;
+};
+
+/// Everything that the content of the token file depends on.
+std::string cache_key(const std::vector<DataFile>& files, const PrepareOptions& options,
+                      const Tokenizer& tokenizer, ChecksumMemory& memory, const StopFlag& stop) {
+  Sha256 key;
+  key.update(cat("fathom tokens 1\n", tokenizer.checksum(), "\n", options.add_bos, "\n",
+                 options.read.on_invalid_utf8, "\n", options.read.max_document_bytes, "\n",
+                 options.read.text_field.size(), " ", options.read.text_field, "\n"));
+  for (const DataFile& file : files)
+    key.update(cat(file.format->name, " ", file.compression ? file.compression->name : "none", " ",
+                   file.named, " ", memory.checksum(file.path, stop), "\n"));
+  return key.hex_digest();
+}
+
+TokenFile prepared_text(const std::vector<DataFile>& files, const DataConfig& config,
+                        const Tokenizer& tokenizer, const std::string& title, const Log& log,
+                        const StopFlag& stop) {
+  const fs::path cache_dir = config.cache_dir;
+  make_directories(cache_dir);
+  const PrepareOptions options = PrepareOptions::from(config);
+  ChecksumMemory memory(cache_dir);
+  const std::string key = cache_key(files, options, tokenizer, memory, stop);
+  memory.save();
+  const fs::path path = cache_dir / (key + ".tokens");
+  if (fs::exists(path)) {
+    try {
+      return TokenFile::open(path);
+    } catch (const DataError& error) {
+      log.warn(cat(error.what(), "; preparing it again"));
+    }
+  }
+  Progress progress(title, static_cast<double>(total_bytes(files)));
+  const TokenFileInfo info = prepare(files, tokenizer, options, path, &progress, stop);
+  log.info(cat(title, ": ", info.num_documents, " documents, ", info.num_tokens, " tokens in ",
+               path.string()));
+  return TokenFile::open(path);
+}
+
+/// What was left out is said each time the data is used.
+void warn_of_gaps(const TokenFile& file, const std::string& title, const Log& log) {
+  const TokenFileInfo& info = file.info();
+  if (info.empty_documents > 0)
+    log.warn(cat(title, ": left out ", info.empty_documents, " empty documents"));
+  if (info.skipped_documents > 0)
+    log.warn(cat(title, ": left out ", info.skipped_documents, " documents with invalid UTF-8"));
+  if (info.replacements > 0)
+    log.warn(cat(title, ": put U+FFFD in ", info.replacements, " places of invalid UTF-8"));
+}
+
+}  // namespace
+
+void check_tokenizer(const TokenFile& file, const Tokenizer& tokenizer) {
+  if (file.info().tokenizer_checksum != tokenizer.checksum())
+    throw DataError(cat(file.path().string(), " was made with another tokenizer (sha256 ",
+                        file.info().tokenizer_checksum.substr(0, 12), "...) than ",
+                        tokenizer.name(), " (", tokenizer.checksum().substr(0, 12),
+                        "...); prepare its text again, or set data.tokenizer to the other one"));
+}
+
+std::vector<TokenFile> prepared(const std::vector<std::string>& inputs, const DataConfig& config,
+                                const Tokenizer& tokenizer, const std::string& title,
+                                const Log& log, const StopFlag& stop) {
+  std::vector<DataFile> text;
+  std::vector<TokenFile> files;
+  for (const DataFile& file : find_files(inputs)) {
+    if (file.is_token_file())
+      files.push_back(TokenFile::open(file.path));
+    else
+      text.push_back(file);
+  }
+  if (!text.empty())
+    files.insert(files.begin(), prepared_text(text, config, tokenizer, title, log, stop));
+  if (files.empty()) throw DataError(cat(title, ": no data files are given"));
+  for (const TokenFile& file : files) {
+    check_tokenizer(file, tokenizer);
+    warn_of_gaps(file, title, log);
+  }
+  return files;
+}
+
+}  // namespace fathom
