@@ -1,0 +1,110 @@
+#include "fathom/model/cost.h"
+
+namespace fathom {
+namespace {
+
+/// Rows of logits that the loss holds at a time on the CPU (kernels/linear_cross_entropy.cc).
+constexpr int64_t kLossChunkRows = 256;
+
+/// What a run takes beyond the derived parts: buffers of the GEMM library, the tokenizer, code that
+/// only training touches. Measured with 9m and 60m.
+constexpr int64_t kOverheadBytes = 32 << 20;
+
+struct Widths {
+  int64_t hidden, inner, query, key_value;
+};
+
+Widths widths(const ModelConfig& config) {
+  return {config.hidden_size, config.intermediate_size,
+          config.num_attention_heads * config.head_size(),
+          config.key_value_heads() * config.head_size()};
+}
+
+/// Weights of a block's matrices.
+int64_t block_matrix_weights(const ModelConfig& config) {
+  const Widths w = widths(config);
+  return w.hidden * (2 * w.query + 2 * w.key_value) + 3 * w.hidden * w.inner;
+}
+
+int64_t num_norms(const SitePlan& plan) {
+  int64_t count = 0;
+  for (const NormKind kind : {plan.input_norm, plan.output_norm, plan.sum_norm})
+    count += kind == NormKind::none ? 0 : 1;
+  return count;
+}
+
+/// Numbers that a block keeps for its backward pass, for each token: the inputs of its norms,
+/// projections and attention, and the two halves of SwiGLU with their product.
+int64_t saved_per_token(const ModelConfig& config, const LayerPlan& plan) {
+  const Widths w = widths(config);
+  const auto site = [&](const SitePlan& s) {
+    // A norm keeps its input beside what the next projection keeps; without norms the branch reads
+    // the stream itself.
+    return w.hidden * std::max<int64_t>(1, 1 + num_norms(s));
+  };
+  return site(plan.attention) + site(plan.feed_forward) + 2 * w.query + 2 * w.key_value +
+         3 * w.inner;
+}
+
+}  // namespace
+
+ParameterCount count_parameters(const ModelConfig& config, const ModelPlan& plan) {
+  const Widths w = widths(config);
+  ParameterCount count;
+  count.embedding = config.vocab_size * config.hidden_size;
+  count.head = config.tie_word_embeddings ? 0 : count.embedding;
+  count.final_norm = plan.final_norm ? config.hidden_size : 0;
+  const int64_t biases = config.attention_bias ? w.query + 2 * w.key_value + w.hidden : 0;
+  const int64_t head_norms = config.qk_norm ? 2 * config.head_size() : 0;
+  for (const LayerPlan& layer : plan.layers) {
+    const int64_t norms = num_norms(layer.attention) + num_norms(layer.feed_forward);
+    count.blocks += block_matrix_weights(config) + biases + head_norms + norms * w.hidden;
+  }
+  return count;
+}
+
+double training_flops_per_token(const ModelConfig& config, int64_t sequence_length) {
+  const auto layers = static_cast<double>(config.num_hidden_layers);
+  const double gemm = layers * static_cast<double>(block_matrix_weights(config)) +
+                      static_cast<double>(config.vocab_size * config.hidden_size);
+  const double attention =
+      layers * static_cast<double>(widths(config).query) * static_cast<double>(sequence_length);
+  return 6 * (gemm + attention);
+}
+
+MemoryEstimate estimate_memory(const RunConfig& config, const ModelPlan& plan) {
+  const ModelConfig& model = config.model;
+  const bool bf16 = config.train.precision == "bf16";
+  const int64_t parameter_bytes = bf16 ? 2 : 4;
+  const int64_t compute_bytes = config.train.precision == "fp32" ? 4 : 2;
+  const int64_t parameters = count_parameters(model, plan).total();
+  const int64_t tokens = config.train.rows_per_micro_batch() * config.data.sequence_length;
+  MemoryEstimate memory;
+  memory.weights = parameters * parameter_bytes;
+  memory.optimizer = 2 * parameters * parameter_bytes;
+  int64_t saved = 2 * model.hidden_size;  // the final norm's input and the head's
+  int64_t largest_block = 0;
+  for (const LayerPlan& layer : plan.layers) {
+    const int64_t block = saved_per_token(model, layer);
+    largest_block = std::max(largest_block, block);
+    saved += config.train.activation_checkpointing ? model.hidden_size : block;
+  }
+  if (config.train.activation_checkpointing) saved += largest_block;
+  memory.activations = saved * tokens * compute_bytes;
+  memory.backward = 4 * (model.intermediate_size + model.hidden_size) * tokens * compute_bytes;
+  const int64_t chunk = std::min(kLossChunkRows, tokens);
+  memory.loss = chunk * model.vocab_size * 4;
+  memory.overhead = kOverheadBytes;
+  // The peak of a single micro-batch is where its backward pass begins, with the head's gradient
+  // alone, or where it ends, with all gradients and no activations. Further micro-batches find all
+  // gradients there.
+  const int64_t head = model.vocab_size * model.hidden_size * parameter_bytes;
+  const int64_t all = parameters * parameter_bytes;
+  const bool one_pass = config.train.rows_per_micro_batch() == config.train.global_batch_size;
+  memory.gradients = one_pass
+                         ? std::max(head, all - memory.activations - memory.backward - memory.loss)
+                         : all + head;
+  return memory;
+}
+
+}  // namespace fathom

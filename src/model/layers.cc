@@ -1,0 +1,95 @@
+#include "fathom/model/layers.h"
+
+#include "fathom/kernels/rms_norm.h"
+#include "fathom/kernels/rope.h"
+#include "fathom/kernels/swiglu.h"
+
+namespace fathom {
+
+ProjectionImpl::ProjectionImpl(int64_t fan_in, int64_t fan_out, bool with_bias,
+                               const torch::TensorOptions& options)
+    : weight(register_parameter("weight", torch::empty({fan_out, fan_in}, options))) {
+  if (with_bias) bias = register_parameter("bias", torch::zeros({fan_out}, options));
+}
+
+torch::Tensor ProjectionImpl::forward(const torch::Tensor& x) const {
+  const auto dtype = x.scalar_type();
+  return at::linear(x, weight.to(dtype),
+                    bias.defined() ? std::optional(bias.to(dtype)) : std::nullopt);
+}
+
+NormImpl::NormImpl(int64_t dim, double eps, const torch::TensorOptions& options)
+    : weight(register_parameter("weight", torch::ones({dim}, options))), eps_(eps) {}
+
+torch::Tensor NormImpl::forward(const torch::Tensor& x, double scale) const {
+  return rms_norm(x, weight, eps_, scale);
+}
+
+AttentionImpl::AttentionImpl(const ModelConfig& config, const torch::TensorOptions& options)
+    : head_size_(config.head_size()),
+      grouped_(config.key_value_heads() != config.num_attention_heads) {
+  const int64_t query_width = config.num_attention_heads * head_size_;
+  const int64_t key_value_width = config.key_value_heads() * head_size_;
+  const auto projection = [&](const char* name, int64_t fan_in, int64_t fan_out) {
+    return register_module(name, Projection(fan_in, fan_out, config.attention_bias, options));
+  };
+  q_proj = projection("q_proj", config.hidden_size, query_width);
+  k_proj = projection("k_proj", config.hidden_size, key_value_width);
+  v_proj = projection("v_proj", config.hidden_size, key_value_width);
+  o_proj = projection("o_proj", query_width, config.hidden_size);
+  if (config.qk_norm) {
+    q_norm_ = register_module("q_norm", Norm(head_size_, config.rms_norm_eps, options));
+    k_norm_ = register_module("k_norm", Norm(head_size_, config.rms_norm_eps, options));
+  }
+}
+
+torch::Tensor AttentionImpl::forward(const torch::Tensor& x_BTD, const AttentionContext& context) {
+  const auto split_heads = [&](const torch::Tensor& y) {
+    return y.view({y.size(0), y.size(1), -1, head_size_});
+  };
+  torch::Tensor q_BTHC = split_heads(q_proj(x_BTD));
+  torch::Tensor k_BTHC = split_heads(k_proj(x_BTD));
+  const torch::Tensor v_BHTC = split_heads(v_proj(x_BTD)).transpose(1, 2);
+  if (!q_norm_.is_empty()) {
+    q_BTHC = q_norm_(q_BTHC);
+    k_BTHC = k_norm_(k_BTHC);
+  }
+  const auto rotate = [&](const torch::Tensor& y_BTHC) {
+    return apply_rope(y_BTHC.transpose(1, 2), context.rope.cos_TF, context.rope.sin_TF);
+  };
+  const torch::Tensor y_BHTC = attend(rotate(q_BTHC), rotate(k_BTHC), v_BHTC, context);
+  return o_proj(y_BHTC.transpose(1, 2).flatten(2));
+}
+
+torch::Tensor AttentionImpl::attend(const torch::Tensor& q_BHTC, torch::Tensor k_BHTC,
+                                    torch::Tensor v_BHTC, const AttentionContext& context) const {
+  bool causal = !context.mask_BTT.defined();
+  if (context.cache != nullptr) {
+    const int64_t length = q_BHTC.size(2);
+    context.cache->key_BHTC.narrow(2, context.past, length).copy_(k_BHTC);
+    context.cache->value_BHTC.narrow(2, context.past, length).copy_(v_BHTC);
+    k_BHTC = context.cache->key_BHTC.narrow(2, 0, context.past + length);
+    v_BHTC = context.cache->value_BHTC.narrow(2, 0, context.past + length);
+    TORCH_CHECK(context.past == 0 || length == 1, "a cache grows by one token after the prompt");
+    causal = length > 1;
+  }
+  return at::scaled_dot_product_attention(
+      q_BHTC, k_BHTC, v_BHTC,
+      context.mask_BTT.defined() ? std::optional(context.mask_BTT) : std::nullopt,
+      /*dropout_p=*/0.0, causal, /*scale=*/std::nullopt, /*enable_gqa=*/grouped_);
+}
+
+FeedForwardImpl::FeedForwardImpl(const ModelConfig& config, const torch::TensorOptions& options) {
+  const auto projection = [&](const char* name, int64_t fan_in, int64_t fan_out) {
+    return register_module(name, Projection(fan_in, fan_out, /*bias=*/false, options));
+  };
+  gate_proj = projection("gate_proj", config.hidden_size, config.intermediate_size);
+  up_proj = projection("up_proj", config.hidden_size, config.intermediate_size);
+  down_proj = projection("down_proj", config.intermediate_size, config.hidden_size);
+}
+
+torch::Tensor FeedForwardImpl::forward(const torch::Tensor& x_BTD) {
+  return down_proj(swiglu(gate_proj(x_BTD), up_proj(x_BTD)));
+}
+
+}  // namespace fathom
