@@ -1,0 +1,29 @@
+// Perplexity: the token-weighted mean loss over rows of text.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+
+#include "fathom/base/stop.h"
+#include "fathom/data/batch.h"
+#include "fathom/model/llama.h"
+
+namespace fathom {
+
+struct Perplexity {
+  double loss = 0;      ///< mean over the scored targets, in nats
+  int64_t targets = 0;  ///< how many were scored
+
+  /// exp(loss)
+  double perplexity() const;
+};
+
+/// Rows to score, batch by batch; no value after the last.
+using EvaluationSource = std::function<std::optional<Batch>()>;
+
+/// Scores every non-ignored target once. Waits for the device only at the end.
+/// @throws Interrupted when asked to stop; DataError if there is nothing to score
+Perplexity evaluate_perplexity(Llama& model, const EvaluationSource& batches, const StopFlag& stop);
+
+}  // namespace fathom

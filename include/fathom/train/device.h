@@ -1,0 +1,33 @@
+// The device of a run: choice, threads, determinism, memory.
+#pragma once
+
+#include <torch/types.h>
+
+#include <cstdint>
+#include <string>
+
+#include "fathom/config/run_config.h"
+
+namespace fathom {
+
+/// "auto" is a GPU if there is one. LibTorch's CUDA libraries are loaded only when they are needed.
+/// @param choice train.device: auto, cpu or cuda
+/// @throws ConfigError if cuda is asked for and there is none, saying why
+torch::Device choose_device(const std::string& choice);
+
+/// Sets LibTorch's threads (train.threads, default all cores) and determinism.
+void apply_runtime_settings(const TrainConfig& config);
+
+/// What a bit-exact resume depends on: "threads 2, AVX2, LibTorch 2.11.0, cpu".
+std::string numerics_fingerprint(const torch::Device& device);
+
+/// Most memory held so far, in bytes: of the GPU's allocator, or resident in this process.
+int64_t peak_memory_bytes(const torch::Device& device);
+
+/// Dense bf16 (or fp32 on CPU: unknown) peak of the device in FLOP/s, or 0 where unknown.
+double peak_flops(const torch::Device& device, torch::ScalarType compute);
+
+/// The device's name for people: "NVIDIA H200" or the CPU's model.
+std::string device_name(const torch::Device& device);
+
+}  // namespace fathom

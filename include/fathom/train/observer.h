@@ -1,0 +1,31 @@
+// What happens beside training (metrics, evaluation, checkpoints) observes the loop; the loop knows
+// none of it.
+#pragma once
+
+#include "fathom/train/state.h"
+#include "fathom/train/step.h"
+
+namespace fathom {
+
+/// A step that was just done.
+struct StepEvent {
+  TrainState& state;
+  const StepResult& result;
+  double lr = 0;
+  double seconds = 0;        ///< that the step took this process, with the wait for its data
+  int64_t batch_tokens = 0;  ///< positions of the global batch, padding included
+};
+
+/// Called by the trainer in the order in which observers were given. What throws ends the run.
+class Observer {
+ public:
+  virtual ~Observer() = default;
+  /// Before the first step of this process; `state.step` is 0 or where a checkpoint was resumed.
+  virtual void on_start(TrainState&) {}
+  virtual void on_step(const StepEvent&) {}
+  /// After the last step, or when a signal asked to stop. @param complete all steps of the run were
+  /// done
+  virtual void on_end(TrainState&, bool /*complete*/) {}
+};
+
+}  // namespace fathom

@@ -1,0 +1,66 @@
+// Adam and AdamW through LibTorch's fused kernels.
+#pragma once
+
+#include <torch/ordered_dict.h>
+#include <torch/types.h>
+
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "fathom/config/run_config.h"
+
+namespace fathom {
+
+/// A row of the table of optimizers.
+struct OptimizerRow {
+  std::string_view name;
+  bool decoupled_decay;  ///< AdamW: the decay acts on the weight; Adam: it is added to the gradient
+  std::string_view formula;
+  std::string_view source;
+};
+
+/// All optimizers that `optimizer.name` can name.
+std::span<const OptimizerRow> optimizers();
+
+/// A parameter and its moments, which have its dtype, shape and device.
+struct ParameterState {
+  std::string name;
+  torch::Tensor parameter;
+  torch::Tensor first_moment;
+  torch::Tensor second_moment;
+};
+
+/// Updates parameters in place, all in one kernel call. Weight decay acts on matrices only.
+class Optimizer {
+ public:
+  /// @param parameters in the order in which they are updated
+  /// @throws ConfigError for an unknown optimizer
+  Optimizer(const OptimizerConfig& config,
+            const torch::OrderedDict<std::string, torch::Tensor>& parameters);
+
+  /// One update from the parameters' `.grad`.
+  /// @param lr learning rate of this step
+  /// @param gradient_divisor float32 scalar that every gradient is divided by (clipping)
+  /// @param skip float32 scalar: 1 leaves parameters, moments and step count as they are, decided
+  /// on the device
+  void step(double lr, const torch::Tensor& gradient_divisor, const torch::Tensor& skip);
+
+  std::span<ParameterState> states() { return states_; }
+  /// Updates made so far, float32 scalar on the device.
+  torch::Tensor& step_count() { return step_count_; }
+
+ private:
+  void update(const std::vector<size_t>& group, double weight_decay, double lr,
+              const torch::Tensor& gradient_divisor, const torch::Tensor& skip);
+
+  OptimizerConfig config_;
+  bool decoupled_decay_;
+  std::vector<ParameterState> states_;
+  std::vector<size_t> decayed_, not_decayed_;
+  torch::Tensor step_count_;
+};
+
+}  // namespace fathom

@@ -1,0 +1,43 @@
+// One optimizer step. Nothing in it waits for the device.
+#pragma once
+
+#include <torch/types.h>
+
+#include "fathom/data/batch.h"
+#include "fathom/train/state.h"
+
+namespace fathom {
+
+/// The rows of a batch on the device. Shape suffixes: B rows, T tokens of a row.
+struct BatchTensors {
+  torch::Tensor input_BT;       ///< int64
+  torch::Tensor target_BT;      ///< int64
+  torch::Tensor document_BT{};  ///< int32, or undefined
+
+  BatchTensors rows(int64_t begin, int64_t count) const;
+};
+
+/// Copies a batch to the device; to a GPU through pinned memory, without waiting.
+BatchTensors to_device(const Batch& batch, const torch::Device& device);
+
+/// What a step found, as scalars on the device: reading one waits for the step.
+struct StepResult {
+  torch::Tensor loss;           ///< mean over the non-ignored targets of the global batch
+  torch::Tensor gradient_norm;  ///< before clipping
+};
+
+/// Adds the gradients of a batch to the parameters' `.grad`: of the mean loss over `targets`, in
+/// micro-batches.
+/// @param targets non-ignored targets of the global batch
+/// @returns the mean loss (of these rows' share)
+torch::Tensor accumulate_gradients(Llama& model, const BatchTensors& batch, int64_t targets,
+                                   int64_t rows_per_micro_batch);
+
+/// Gradients, clipping and update of step `state.step + 1`, and the counters. A non-finite loss or
+/// gradient sets `first_bad_step` and leaves the weights of before.
+/// @param lr learning rate
+/// @param clip largest gradient norm; 0 = no clipping
+StepResult train_step(TrainState& state, const Batch& batch, int64_t rows_per_micro_batch,
+                      double lr, double clip);
+
+}  // namespace fathom

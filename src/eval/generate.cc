@@ -1,0 +1,52 @@
+#include "fathom/eval/generate.h"
+
+#include <ATen/CPUGeneratorImpl.h>
+
+#include "fathom/base/error.h"
+
+namespace fathom {
+
+int64_t sample_token(const torch::Tensor& logits_V, const SamplingOptions& options,
+                     const torch::Generator& generator) {
+  const torch::Tensor logits = logits_V.to(torch::kCPU, torch::kFloat64);
+  if (options.temperature == 0) return logits.argmax().item<int64_t>();
+  auto [probability, token] =
+      (logits / options.temperature).softmax(0).sort(/*dim=*/0, /*descending=*/true);
+  // A token stays while the more likely ones before it hold less than top_p: the first always does.
+  const torch::Tensor before = probability.cumsum(0) - probability;
+  probability = probability.masked_fill(before >= options.top_p, 0.0);
+  return token[probability.multinomial(1, false, generator).item<int64_t>()].item<int64_t>();
+}
+
+std::vector<int32_t> generate(Llama& model, const std::vector<int32_t>& prompt,
+                              std::optional<int32_t> end, const SamplingOptions& options,
+                              const std::function<void(int32_t)>& on_token, const StopFlag& stop) {
+  const torch::NoGradGuard no_grad;
+  const auto prompt_length = static_cast<int64_t>(prompt.size());
+  const int64_t capacity = prompt_length + options.max_new_tokens;
+  if (capacity > model->config().max_position_embeddings)
+    throw ConfigError(cat("the prompt's ", prompt_length, " tokens and ", options.max_new_tokens,
+                          " new ones exceed the model's max_position_embeddings (",
+                          model->config().max_position_embeddings, "); ask for fewer"));
+  const auto device = model->device();
+  KeyValueCache cache(model->config(), 1, capacity,
+                      torch::TensorOptions(model->compute_dtype()).device(device));
+  const torch::Generator generator =
+      at::detail::createCPUGenerator(static_cast<uint64_t>(options.seed));
+  torch::Tensor input_BT =
+      torch::tensor(std::vector<int64_t>(prompt.begin(), prompt.end())).unsqueeze(0);
+  std::vector<int32_t> generated;
+  while (static_cast<int64_t>(generated.size()) < options.max_new_tokens) {
+    stop.check();
+    const torch::Tensor hidden_BTD = model->hidden(input_BT.to(device), {.cache = &cache});
+    const torch::Tensor logits_V = model->logits(hidden_BTD.select(1, -1)).squeeze(0);
+    const int64_t token = sample_token(logits_V, options, generator);
+    if (end == token) break;
+    generated.push_back(static_cast<int32_t>(token));
+    on_token(generated.back());
+    input_BT = torch::full({1, 1}, token, torch::kInt64);
+  }
+  return generated;
+}
+
+}  // namespace fathom

@@ -1,0 +1,64 @@
+#include "fathom/train/optimizer.h"
+
+#include <array>
+
+#include "fathom/base/names.h"
+
+namespace fathom {
+namespace {
+
+constexpr std::array kOptimizers = {
+    OptimizerRow{"adam", false, "moments of g + wd w", "arXiv:1412.6980"},
+    OptimizerRow{"adamw", true, "moments of g; w shrinks by lr wd", "arXiv:1711.05101"},
+};
+
+}  // namespace
+
+std::span<const OptimizerRow> optimizers() { return kOptimizers; }
+
+Optimizer::Optimizer(const OptimizerConfig& config,
+                     const torch::OrderedDict<std::string, torch::Tensor>& parameters)
+    : config_(config),
+      decoupled_decay_(find_row(optimizers(), config.name, "optimizer.name").decoupled_decay) {
+  for (const auto& entry : parameters) {
+    const torch::Tensor& parameter = entry.value();
+    (parameter.dim() > 1 ? decayed_ : not_decayed_).push_back(states_.size());
+    states_.push_back({entry.key(), parameter, torch::zeros_like(parameter).detach(),
+                       torch::zeros_like(parameter).detach()});
+  }
+  step_count_ = torch::zeros(
+      {}, states_.front().parameter.options().dtype(torch::kFloat32).requires_grad(false));
+}
+
+void Optimizer::step(double lr, const torch::Tensor& gradient_divisor, const torch::Tensor& skip) {
+  const torch::NoGradGuard no_grad;
+  step_count_ += 1;
+  update(decayed_, config_.weight_decay, lr, gradient_divisor, skip);
+  update(not_decayed_, 0.0, lr, gradient_divisor, skip);
+  step_count_ -= skip;
+}
+
+void Optimizer::update(const std::vector<size_t>& group, double weight_decay, double lr,
+                       const torch::Tensor& gradient_divisor, const torch::Tensor& skip) {
+  std::vector<torch::Tensor> parameters, gradients, first, second;
+  for (const size_t i : group) {
+    parameters.push_back(states_[i].parameter);
+    gradients.push_back(states_[i].parameter.grad());
+    first.push_back(states_[i].first_moment);
+    second.push_back(states_[i].second_moment);
+  }
+  if (group.empty()) return;
+  const std::vector<torch::Tensor> steps(group.size(), step_count_);
+  const auto apply = [&](auto fused) {
+    fused(parameters, gradients, first, second, /*max_exp_avg_sqs=*/at::TensorList{}, steps, lr,
+          config_.betas[0], config_.betas[1], weight_decay, config_.eps, /*amsgrad=*/false,
+          /*maximize=*/false, std::optional(gradient_divisor), std::optional(skip));
+  };
+  if (decoupled_decay_) {
+    apply([](auto&&... a) { at::_fused_adamw_(a...); });
+  } else {
+    apply([](auto&&... a) { at::_fused_adam_(a...); });
+  }
+}
+
+}  // namespace fathom

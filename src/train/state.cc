@@ -1,0 +1,24 @@
+#include "fathom/train/state.h"
+
+namespace fathom {
+
+Precision precision_of(const TrainConfig& config) {
+  if (config.precision == "bf16") return {torch::kBFloat16, torch::kBFloat16};
+  if (config.precision == "bf16_mixed") return {torch::kFloat32, torch::kBFloat16};
+  return {torch::kFloat32, torch::kFloat32};
+}
+
+TrainState make_train_state(const RunConfig& config, ModelPlan plan, torch::Device device,
+                            bool start) {
+  const Precision precision = precision_of(config.train);
+  Llama model(config.model, std::move(plan),
+              torch::TensorOptions(precision.parameters).device(device), precision.compute);
+  if (start) model->start_weights(config.train.seed);
+  model->set_activation_checkpointing(config.train.activation_checkpointing);
+  Optimizer optimizer(config.optimizer, model->named_parameters());
+  return {.model = model,
+          .optimizer = std::move(optimizer),
+          .first_bad_step = torch::zeros({}, torch::TensorOptions(torch::kInt64).device(device))};
+}
+
+}  // namespace fathom

@@ -1,0 +1,76 @@
+#include "fathom/train/step.h"
+
+namespace fathom {
+namespace {
+
+template <typename T>
+torch::Tensor copy_to_device(const std::vector<T>& values, const Batch& batch,
+                             const torch::Device& device) {
+  if (values.empty()) return {};
+  const auto dtype = c10::CppTypeToScalarType<T>::value;
+  const torch::Tensor host =
+      torch::from_blob(const_cast<T*>(values.data()), {batch.rows, batch.length}, dtype);
+  if (device.is_cpu()) return host.clone();
+  return host.pin_memory().to(device, /*non_blocking=*/true);
+}
+
+/// Norm of all gradients together, in float32 or wider.
+torch::Tensor gradient_norm(const Llama& model) {
+  std::vector<torch::Tensor> norms;
+  for (const torch::Tensor& parameter : model->parameters()) {
+    const torch::Tensor& gradient = parameter.grad();
+    const auto dtype =
+        gradient.scalar_type() == torch::kBFloat16 ? torch::kFloat32 : gradient.scalar_type();
+    norms.push_back(at::linalg_vector_norm(gradient, 2, std::nullopt, false, dtype));
+  }
+  return at::linalg_vector_norm(torch::stack(norms));
+}
+
+}  // namespace
+
+BatchTensors BatchTensors::rows(int64_t begin, int64_t count) const {
+  return {input_BT.narrow(0, begin, count), target_BT.narrow(0, begin, count),
+          document_BT.defined() ? document_BT.narrow(0, begin, count) : torch::Tensor()};
+}
+
+BatchTensors to_device(const Batch& batch, const torch::Device& device) {
+  return {copy_to_device(batch.input, batch, device), copy_to_device(batch.target, batch, device),
+          copy_to_device(batch.document, batch, device)};
+}
+
+torch::Tensor accumulate_gradients(Llama& model, const BatchTensors& batch, int64_t targets,
+                                   int64_t rows_per_micro_batch) {
+  // Dividing by the count of the whole batch first makes the sum over micro-batches the mean over
+  // tokens.
+  const double scale = 1.0 / static_cast<double>(std::max<int64_t>(targets, 1));
+  const int64_t rows = batch.input_BT.size(0);
+  torch::Tensor total;
+  for (int64_t begin = 0; begin < rows; begin += rows_per_micro_batch) {
+    const BatchTensors part = batch.rows(begin, std::min(rows_per_micro_batch, rows - begin));
+    const torch::Tensor loss =
+        model->loss(part.input_BT, part.target_BT, scale, {.document_BT = part.document_BT});
+    loss.backward();
+    total = total.defined() ? total + loss.detach() : loss.detach();
+  }
+  return total;
+}
+
+StepResult train_step(TrainState& state, const Batch& batch, int64_t rows_per_micro_batch,
+                      double lr, double clip) {
+  for (torch::Tensor& parameter : state.model->parameters()) parameter.mutable_grad().reset();
+  const torch::Tensor loss = accumulate_gradients(
+      state.model, to_device(batch, state.model->device()), batch.targets, rows_per_micro_batch);
+  const torch::NoGradGuard no_grad;
+  const torch::Tensor norm = gradient_norm(state.model);
+  state.step += 1;
+  state.tokens += batch.tokens;
+  const torch::Tensor bad = torch::isfinite(loss + norm).logical_not();
+  state.first_bad_step =
+      torch::where(bad.logical_and(state.first_bad_step == 0), state.step, state.first_bad_step);
+  const torch::Tensor divisor = clip > 0 ? (norm / clip).clamp_min(1.0) : torch::ones_like(norm);
+  state.optimizer.step(lr, divisor.to(torch::kFloat32),
+                       (state.first_bad_step != 0).to(torch::kFloat32));
+  return {loss, norm};
+}
+
+}  // namespace fathom
