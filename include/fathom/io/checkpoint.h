@@ -1,0 +1,64 @@
+// Checkpoints: a Hugging Face model directory that also holds what a bit-exact resume needs.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+
+#include "fathom/base/log.h"
+#include "fathom/base/stop.h"
+#include "fathom/config/run_config.h"
+#include "fathom/io/hugging_face.h"
+#include "fathom/model/llama.h"
+#include "fathom/train/state.h"
+
+namespace fathom {
+
+/// What makes a resumed run the same run.
+struct RunIdentity {
+  std::map<std::string, std::string> config;  ///< effective config values, by key
+  std::string train_data;                     ///< checksums of the token files, in order
+  std::string tokenizer;                      ///< checksum of the tokenizer
+  std::string numerics;                       ///< threads, instructions, versions (train/device.h)
+};
+
+/// What a checkpoint holds beside the TrainState.
+struct CheckpointContent {
+  RunIdentity identity;
+  Choices choices;              ///< the tables that config keys choose from
+  std::string tokenizer_model;  ///< content of the SentencePiece model
+  SpecialTokens tokens;
+};
+
+/// Writes ROOT/step-XXXXXXXX. LayerNorm Scaling's factors are folded into the gains of
+/// model.safetensors, so that any Llama runtime computes the same; the unfolded gains lie with the
+/// moments in optimizer.safetensors.
+/// @returns the directory. @throws DiskError; the checkpoints of before are then as they were
+std::filesystem::path save_checkpoint(const std::filesystem::path& root, TrainState& state,
+                                      const CheckpointContent& content);
+
+/// Restores a state that was built with the same config. The files must have been verified
+/// (checkpoint_directory.h).
+/// @param now the identity of the run that resumes: model, data, tokenizer, seeds, precision and
+/// optimizer must be the
+///   same; what else differs (learning rate, steps, intervals) is logged
+/// @param deterministic another numerics fingerprint is an error instead of a warning
+/// @throws CheckpointError naming every key that must not differ, with both values
+void load_checkpoint(const std::filesystem::path& directory, TrainState& state,
+                     const RunIdentity& now, bool deterministic, const Log& log);
+
+/// Loads a checkpoint or a Hugging Face directory of a supported architecture.
+/// @param dtype of weights and compute
+/// @throws CheckpointError naming the file, and every tensor that is missing, unknown or of another
+/// shape
+Llama load_model(const std::filesystem::path& directory, torch::Device device,
+                 torch::ScalarType dtype, const Choices& choices);
+
+/// The newest valid checkpoint below a run's directory, or the directory itself if it holds a
+/// model.
+/// @throws CheckpointError if there is neither
+std::filesystem::path find_model(const std::filesystem::path& directory, const StopFlag& stop,
+                                 const Log& log);
+
+}  // namespace fathom

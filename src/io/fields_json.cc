@@ -1,0 +1,143 @@
+#include "fields_json.h"
+
+#include <algorithm>
+#include <stdexcept>
+#include <type_traits>
+#include <vector>
+
+#include "fathom/base/error.h"
+#include "quote_name.h"
+
+namespace fathom {
+namespace {
+
+template <typename T>
+struct ElementOf {
+  using type = T;
+};
+template <typename T>
+struct ElementOf<std::optional<T>> {
+  using type = T;
+};
+
+[[noreturn]] void refuse(const Field& field, const Json& json, const std::string& wanted) {
+  throw std::invalid_argument(
+      cat(field.path, " is ", json.dump().substr(0, 100), "; allowed: ", wanted));
+}
+
+void check_limits(const Field& field, const Json& json, double value) {
+  const Limits& limits = field.limits;
+  const std::vector<std::pair<const char*, std::optional<double>>> rows = {
+      {"at least ", limits.at_least},
+      {"above ", limits.above},
+      {"at most ", limits.at_most},
+      {"below ", limits.below}};
+  const bool good =
+      (!limits.at_least || value >= *limits.at_least) && (!limits.above || value > *limits.above) &&
+      (!limits.at_most || value <= *limits.at_most) && (!limits.below || value < *limits.below);
+  if (good) return;
+  std::vector<std::string> words;
+  for (const auto& [word, bound] : rows) {
+    if (bound) words.push_back(cat(word, *bound));
+  }
+  refuse(field, json, join(words));
+}
+
+void read(const Field& field, const Json& json, bool& value) {
+  if (!json.is_boolean()) refuse(field, json, "true or false");
+  value = json.get<bool>();
+}
+
+void read(const Field& field, const Json& json, int64_t& value) {
+  const bool fits = json.is_number_integer() &&
+                    !(json.is_number_unsigned() && json.get<uint64_t>() > uint64_t{INT64_MAX});
+  if (!fits) refuse(field, json, "a whole number");
+  value = json.get<int64_t>();
+  check_limits(field, json, static_cast<double>(value));
+}
+
+void read(const Field& field, const Json& json, double& value) {
+  if (!json.is_number()) refuse(field, json, "a number");
+  value = json.get<double>();
+  check_limits(field, json, value);
+}
+
+void read(const Field& field, const Json& json, std::string& value) {
+  if (!json.is_string()) refuse(field, json, "a text");
+  value = json.get<std::string>();
+  const std::vector<std::string>& names = field.allowed;
+  if (!names.empty() && std::find(names.begin(), names.end(), value) == names.end())
+    refuse(field, json, join(names) + did_you_mean(value, names));
+}
+
+template <typename Element>
+void read(const Field& field, const Json& json, std::vector<Element>& values) {
+  if (!json.is_array()) refuse(field, json, "a list");
+  values.clear();
+  for (const Json& item : json) read(field, item, values.emplace_back());
+}
+
+template <typename Value>
+void read(const Field& field, const Json& json, std::optional<Value>& value) {
+  read(field, json, value.emplace());
+}
+
+/// Where `path` ("norm.exponent") is in nested objects; null where it isn't.
+const Json* find(const Json& json, std::string_view path) {
+  const size_t dot = path.find('.');
+  if (!json.is_object()) return nullptr;
+  const auto entry = json.find(std::string(path.substr(0, dot)));
+  if (entry == json.end()) return nullptr;
+  return dot == std::string_view::npos ? &*entry : find(*entry, path.substr(dot + 1));
+}
+
+Json& make(Json& json, std::string_view path) {
+  const size_t dot = path.find('.');
+  Json& entry = json[std::string(path.substr(0, dot))];
+  return dot == std::string_view::npos ? entry : make(entry, path.substr(dot + 1));
+}
+
+/// Refuses what no field declares. Sections are objects, keys are leaves.
+void check_known(const Json& json, const std::string& path, const std::vector<std::string>& known) {
+  if (std::find(known.begin(), known.end(), path) != known.end()) return;
+  const bool section = json.is_object() && std::any_of(known.begin(), known.end(), [&](auto& name) {
+                         return name.rfind(path + ".", 0) == 0;
+                       });
+  if (!section)
+    throw std::invalid_argument(cat("unknown key ", quote_name(path), did_you_mean(path, known)));
+  for (const auto& [key, value] : json.items()) check_known(value, cat(path, ".", key), known);
+}
+
+}  // namespace
+
+Json fields_to_json(const Fields& fields, std::string_view section) {
+  Json json = Json::object();
+  for (const Field& field : fields.all()) {
+    const std::string_view path = std::string_view(field.path).substr(section.size() + 1);
+    std::visit(
+        [&](const auto* value) {
+          using Value = std::remove_const_t<std::remove_pointer_t<decltype(value)>>;
+          using Element = typename ElementOf<Value>::type;
+          if constexpr (std::is_same_v<Value, Element>) {
+            make(json, path) = *value;
+          } else if (value->has_value()) {
+            make(json, path) = **value;
+          }
+        },
+        field.value);
+  }
+  return json;
+}
+
+void fields_from_json(const Json& json, const Fields& fields, std::string_view section) {
+  std::vector<std::string> known;
+  for (const Field& field : fields.all()) known.push_back(field.path);
+  check_known(json, std::string(section), known);
+  for (const Field& field : fields.all()) {
+    const Json* value = find(json, std::string_view(field.path).substr(section.size() + 1));
+    if (value == nullptr) continue;
+    std::visit([&](auto* target) { read(field, *value, *target); }, field.value);
+  }
+}
+
+}  // namespace fathom

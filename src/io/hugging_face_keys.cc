@@ -1,0 +1,160 @@
+#include "hugging_face_keys.h"
+
+#include <algorithm>
+#include <array>
+#include <stdexcept>
+#include <string_view>
+
+#include "fathom/base/error.h"
+#include "fields_json.h"
+
+namespace fathom {
+namespace {
+
+/// Keys with the same name and meaning in ModelConfig.
+constexpr std::array kSameKeys{"vocab_size",
+                               "hidden_size",
+                               "intermediate_size",
+                               "num_hidden_layers",
+                               "num_attention_heads",
+                               "num_key_value_heads",
+                               "head_dim",
+                               "max_position_embeddings",
+                               "rms_norm_eps",
+                               "initializer_range",
+                               "tie_word_embeddings",
+                               "attention_bias"};
+constexpr std::array kRequiredKeys{"vocab_size", "hidden_size", "intermediate_size",
+                                   "num_hidden_layers", "num_attention_heads"};
+
+/// The value, with null for a key that isn't there.
+Json value_of(const Json& object, const std::string& key) {
+  const auto entry = object.find(key);
+  return entry == object.end() ? Json() : *entry;
+}
+
+[[noreturn]] void refuse(const std::string& key, const Json& value, const std::string& reason) {
+  throw std::invalid_argument(cat(key, " is ", value.dump().substr(0, 100), "; ", reason));
+}
+
+/// Refuses what would change the computation in a way that Fathom doesn't know.
+void check_supported(const Json& config) {
+  struct Neutral {
+    const char* key;
+    Json value;  // besides null
+  };
+  const std::array<Neutral, 6> rows{{{"hidden_act", "silu"},
+                                     {"mlp_bias", false},
+                                     {"attention_dropout", 0.0},
+                                     {"partial_rotary_factor", 1.0},
+                                     {"quantization_config", nullptr},
+                                     {"auto_map", nullptr}}};
+  for (const Neutral& row : rows) {
+    const Json value = value_of(config, row.key);
+    if (!value.is_null() && value != row.value)
+      refuse(row.key, value, cat("only ", row.value.dump(), " is supported"));
+  }
+  const Json window = value_of(config, "sliding_window");
+  if (!window.is_null() && value_of(config, "use_sliding_window") != false)
+    refuse("sliding_window", window, "only full attention is supported");
+  for (const Json& type : value_of(config, "layer_types")) {
+    if (type != "full_attention") refuse("layer_types", type, "only full attention is supported");
+  }
+}
+
+/// True for Qwen3, false for Llama.
+bool check_architecture(const Json& config) {
+  const Json type = value_of(config, "model_type");
+  if (type != "llama" && type != "qwen3")
+    refuse("model_type", type, "llama and qwen3 are supported");
+  const bool qwen = type == "qwen3";
+  for (const Json& name : value_of(config, "architectures")) {
+    const bool known = qwen ? name == "Qwen3ForCausalLM"
+                            : name == "LlamaForCausalLM" || name == "LLaMAForCausalLM";
+    if (!known)
+      refuse("architectures", name, "LlamaForCausalLM and Qwen3ForCausalLM are supported");
+  }
+  return qwen;
+}
+
+/// transformers 4 has rope_theta and rope_scaling, 5 has both in rope_parameters.
+void read_rope(const Json& config, Json& model) {
+  const Json theta = value_of(config, "rope_theta");
+  if (!theta.is_null()) model["rope_theta"] = theta;
+  for (const char* key : {"rope_scaling", "rope_parameters"}) {
+    const Json rope = value_of(config, key);
+    if (rope.is_null()) continue;
+    if (!rope.is_object()) refuse(key, rope, "it must be an object");
+    for (const auto& [name, value] : rope.items()) {
+      const bool is_theta = name == "rope_theta";
+      Json& section = is_theta ? model : model["rope_scaling"];
+      const std::string ours = name == "type" ? "rope_type" : name;
+      const Json known = value_of(section, ours);
+      if (!known.is_null() && known != value)
+        refuse(cat(key, ".", name), value, cat("elsewhere it is ", known.dump()));
+      section[ours] = value;
+    }
+  }
+}
+
+}  // namespace
+
+Json architecture_keys(const ModelConfig& model, const Choices& choices) {
+  ModelConfig explicit_model = model;
+  explicit_model.num_key_value_heads = model.key_value_heads();
+  explicit_model.head_dim = model.head_size();
+  Fields fields(choices);
+  fields.section("model", explicit_model);
+  const Json all = fields_to_json(fields, "model");
+  Json keys = Json::object();
+  for (const char* key : kSameKeys) keys[key] = all.at(key);
+  keys["hidden_act"] = "silu";
+  keys["mlp_bias"] = false;
+  keys["attention_dropout"] = 0.0;
+  keys["use_cache"] = true;
+
+  constexpr std::string_view kRope = "model.rope_scaling.";
+  Json rope = Json::object();
+  for (const Field& field : fields.all()) {
+    if (field.path.rfind(kRope, 0) != 0 || (field.has_effect && !field.has_effect())) continue;
+    const std::string name = field.path.substr(kRope.size());
+    rope[name] = all.at("rope_scaling").at(name);
+  }
+  keys["rope_theta"] = model.rope_theta;
+  keys["rope_scaling"] = model.rope_scaling.rope_type == "default" ? Json() : rope;
+  rope["rope_theta"] = model.rope_theta;
+  keys["rope_parameters"] = rope;
+  if (model.qk_norm) {
+    keys["use_sliding_window"] = false;
+    keys["sliding_window"] = nullptr;
+  }
+  return keys;
+}
+
+ModelConfig from_architecture_keys(const Json& config, const Choices& choices) {
+  const bool qwen = check_architecture(config);
+  check_supported(config);
+  for (const char* key : kRequiredKeys) {
+    if (value_of(config, key).is_null()) throw std::invalid_argument(cat(key, " is missing"));
+  }
+  Json model = Json::object();
+  for (const char* key : kSameKeys) {
+    const Json value = value_of(config, key);
+    if (!value.is_null()) model[key] = value;
+  }
+  // The authors' release names it so.
+  const Json longest = value_of(config, "max_sequence_length");
+  if (!longest.is_null() && !model.contains("max_position_embeddings"))
+    model["max_position_embeddings"] = longest;
+  if (qwen && !model.contains("head_dim")) model["head_dim"] = 128;  // Qwen3Config's default
+  read_rope(config, model);
+  model["qk_norm"] = qwen;
+
+  ModelConfig result;
+  Fields fields(choices);
+  fields.section("model", result);
+  fields_from_json(model, fields, "model");
+  return result;
+}
+
+}  // namespace fathom

@@ -1,0 +1,138 @@
+#include "manifest.h"
+
+#include <algorithm>
+#include <stdexcept>
+#include <vector>
+
+#include "fathom/base/error.h"
+#include "fathom/base/file.h"
+#include "fathom/base/hash.h"
+#include "fathom/base/json.h"
+#include "quote_name.h"
+
+namespace fathom {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int64_t kVersion = 1;
+constexpr uint64_t kMaxManifestBytes = 16 << 20;
+
+/// The last lines of a manifest whose text before them is `body`.
+std::string seal(std::string_view body) {
+  return cat("  \"manifest_sha256\": \"", sha256(body), "\"\n}\n");
+}
+
+std::string hash_file(const fs::path& path, const StopFlag& stop) {
+  InputFile file(path);
+  Sha256 hash;
+  std::vector<std::byte> buffer(std::clamp<uint64_t>(file.size(), 1, 1 << 20));
+  while (const size_t n = file.read(buffer)) {
+    hash.update(std::span(buffer).first(n));
+    stop.check();
+  }
+  return hash.hex_digest();
+}
+
+/// A whole number of the manifest; the seal only says that we wrote it, not that it makes sense.
+uint64_t whole_number(const Json& object, const char* key) {
+  const Json& value = object.at(key);
+  if (!value.is_number_unsigned()) throw std::invalid_argument(cat(key, " isn't a whole number"));
+  return value.get<uint64_t>();
+}
+
+Manifest from_json(const Json& json) {
+  Manifest manifest;
+  manifest.step = static_cast<int64_t>(whole_number(json, "step"));
+  for (const auto& [name, file] : json.at("files").items()) {
+    if (!is_bare_name(name)) throw std::invalid_argument(cat("bad file name ", quote_name(name)));
+    manifest.files[name] = {whole_number(file, "size"), file.at("sha256").get<std::string>()};
+  }
+  return manifest;
+}
+
+void check_file(const fs::path& path, const Manifest::File& expected, const StopFlag& stop) {
+  std::error_code error;
+  if (!fs::is_regular_file(path, error)) throw CheckpointError("is missing");
+  const uint64_t size = fs::file_size(path, error);
+  if (size != expected.size)
+    throw CheckpointError(cat("has ", size, " bytes; the manifest says ", expected.size));
+  if (hash_file(path, stop) != expected.sha256)
+    throw CheckpointError("is damaged: its SHA-256 isn't the manifest's");
+}
+
+}  // namespace
+
+bool is_bare_name(std::string_view name) {
+  return !name.empty() && name != "." && name != ".." &&
+         name.find_first_of(std::string_view("/\0", 2)) == std::string_view::npos;
+}
+
+Manifest describe_directory(const fs::path& directory, int64_t step) {
+  Manifest manifest{step, {}};
+  std::error_code error;
+  fs::directory_iterator entry(directory, error);
+  for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
+    const fs::path& path = entry->path();
+    if (!entry->is_regular_file(error) && !error)
+      throw std::logic_error(path.string() + " isn't a regular file");
+    const uint64_t size = error ? 0 : entry->file_size(error);
+    if (error) break;
+    manifest.files[path.filename().string()] = {size, hash_file(path, StopFlag())};
+  }
+  if (error) throw_disk_error("can't list", directory.string(), error.value());
+  return manifest;
+}
+
+std::string format_manifest(const Manifest& manifest) {
+  Json files = Json::object();
+  for (const auto& [name, file] : manifest.files)
+    files[name] = {{"size", file.size}, {"sha256", file.sha256}};
+  const Json json = {{"format", "fathom checkpoint"},
+                     {"version", kVersion},
+                     {"step", manifest.step},
+                     {"files", files}};
+  std::string body = json.dump(2);
+  body.resize(body.size() - 2);  // without "\n}"
+  body += ",\n";
+  return body + seal(body);
+}
+
+Manifest read_manifest(const fs::path& directory) {
+  const fs::path path = directory / kManifestName;
+  try {
+    std::error_code ignored;
+    if (!fs::exists(path, ignored)) throw CheckpointError(cat(path.string(), ": is missing"));
+    const std::string text = read_text_file(path, kMaxManifestBytes);
+    const Json json = parse_json(text, path.string());
+    if (whole_number(json, "version") > kVersion)  // its seal may be another, so look here first
+      throw CheckpointError(cat(path.string(), ": has format version ", json.at("version").dump(),
+                                ", which a newer Fathom wrote; this one reads up to ", kVersion));
+    const size_t seal_bytes = seal("").size();
+    const std::string_view body =
+        std::string_view(text).substr(0, text.size() - std::min(seal_bytes, text.size()));
+    if (text.substr(body.size()) != seal(body))
+      throw CheckpointError(cat(path.string(), ": is damaged: its own SHA-256 doesn't match"));
+    return from_json(json);
+  } catch (const std::invalid_argument& error) {
+    throw CheckpointError(cat(path.string(), ": is damaged: ", error.what()));
+  } catch (const nlohmann::json::exception& error) {
+    throw CheckpointError(cat(path.string(), ": isn't a manifest: ", error.what()));
+  } catch (const DiskError& error) {
+    throw CheckpointError(error.what());
+  }
+}
+
+void check_files(const fs::path& directory, const Manifest& manifest, const StopFlag& stop) {
+  for (const auto& [name, file] : manifest.files) {
+    try {
+      check_file(directory / name, file, stop);
+    } catch (const CheckpointError& error) {
+      throw CheckpointError(cat((directory / name).string(), ": ", error.what()));
+    } catch (const DiskError& error) {
+      throw CheckpointError(error.what());
+    }
+  }
+}
+
+}  // namespace fathom

@@ -1,0 +1,122 @@
+#include "fathom/io/metrics.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <functional>
+#include <stdexcept>
+
+#include "append_file.h"
+#include "clock.h"
+#include "fathom/base/error.h"
+#include "fathom/base/file.h"
+
+namespace fathom {
+namespace {
+
+constexpr size_t kMaxLineBytes = 16 << 20;
+
+/// Calls `use(line without its newline, its number, whether a newline ended it)` for each line.
+/// Lines over the limit come cut: they aren't ours.
+void for_each_line(const std::filesystem::path& path,
+                   const std::function<void(const std::string&, int64_t, bool)>& use) {
+  InputFile file(path);
+  std::array<char, 1 << 16> buffer{};
+  std::string line;
+  int64_t number = 1;
+  while (const size_t size = file.read(std::as_writable_bytes(std::span(buffer)))) {
+    for (const char c : std::string_view(buffer.data(), size)) {
+      if (c == '\n') {
+        use(line, number++, true);
+        line.clear();
+      } else if (line.size() < kMaxLineBytes) {
+        line += c;
+      }
+    }
+  }
+  if (!line.empty()) use(line, number, false);
+}
+
+/// The record, or null.
+Json parse_record(const std::string& line) {
+  try {
+    Json record = parse_json(line, "");
+    const bool good = record.is_object() && record.contains("step") &&
+                      record["step"].is_number_integer() && record.contains("event");
+    return good ? record : Json();
+  } catch (const std::invalid_argument&) {
+    return {};
+  }
+}
+
+/// Drops what a resumed run will write again. The file changes at once or not at all.
+void drop_after(const std::filesystem::path& path, int64_t step, const Log& log) {
+  OutputFile kept(path);
+  bool changed = false;
+  for_each_line(path, [&](const std::string& line, int64_t number, bool whole) {
+    const Json record = parse_record(line);
+    if (whole && record.is_null())
+      log.warn(cat(path.string(), ":", number, ": isn't a record and is dropped"));
+    if (whole && !record.is_null() && record["step"].get<int64_t>() <= step) {
+      kept.write(line);
+      kept.write("\n");
+    } else {
+      changed = true;
+    }
+  });
+  if (changed) kept.publish();
+}
+
+void add_value(Json& record, Json& nonfinite, const std::string& name, const MetricValue& value) {
+  if (record.contains(name) || name == "nonfinite")
+    throw std::invalid_argument(cat("metric '", name, "' is in the record already"));
+  const double* number = std::get_if<double>(&value);
+  if (number != nullptr && !std::isfinite(*number)) {
+    record[name] = nullptr;
+    nonfinite.push_back(name);
+  } else {
+    std::visit([&](const auto& v) { record[name] = v; }, value);
+  }
+}
+
+}  // namespace
+
+MetricsWriter::MetricsWriter(const std::filesystem::path& path, std::optional<int64_t> resume_step,
+                             const Log& log) {
+  std::error_code ignored;
+  if (!resume_step) {
+    write_text_file(path, "");
+  } else if (std::filesystem::exists(path, ignored)) {
+    drop_after(path, *resume_step, log);
+  }
+  file_ = std::make_unique<AppendFile>(path, AppendFile::Mode::kExtend, log);
+}
+
+MetricsWriter::~MetricsWriter() = default;
+
+void MetricsWriter::write(std::string_view event, int64_t step, int64_t tokens,
+                          const MetricValues& values) {
+  Json record = {
+      {"event", event}, {"step", step}, {"tokens", tokens}, {"time", seconds_since_1970()}};
+  Json nonfinite = Json::array();
+  for (const auto& [name, value] : values) add_value(record, nonfinite, name, value);
+  if (!nonfinite.empty()) record["nonfinite"] = nonfinite;
+  file_->append(record.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");
+}
+
+void MetricsWriter::sync() { file_->sync(); }
+
+std::vector<Json> read_metrics(const std::filesystem::path& path) {
+  std::vector<Json> records;
+  for_each_line(path, [&](const std::string& line, int64_t number, bool whole) {
+    Json record = parse_record(line);
+    if (!record.is_null()) {
+      if (whole) records.push_back(std::move(record));
+    } else if (whole) {
+      throw DataError(cat(path.string(), ":", number, ": isn't a record of a run's metrics"));
+    }
+  });
+  return records;
+}
+
+}  // namespace fathom

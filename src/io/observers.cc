@@ -1,0 +1,126 @@
+#include "fathom/io/observers.h"
+
+#include <cmath>
+#include <cstdio>
+
+#include "fathom/io/checkpoint_directory.h"
+#include "fathom/train/device.h"
+
+namespace fathom {
+namespace {
+
+template <typename... Args>
+std::string format(const char* pattern, Args... args) {
+  char text[256];
+  std::snprintf(text, sizeof text, pattern, args...);
+  return text;
+}
+
+double number(const MetricValues& values, std::string_view name) {
+  for (const auto& [key, value] : values) {
+    if (key == name) return std::get<double>(value);
+  }
+  return NAN;
+}
+
+}  // namespace
+
+RunOutput::RunOutput(const std::filesystem::path& out_dir, std::optional<int64_t> resume_step,
+                     int64_t total_steps, bool tensorboard, const Log& log)
+    : metrics_(out_dir / "metrics.jsonl", resume_step, log),
+      progress_("train", static_cast<double>(total_steps),
+                static_cast<double>(resume_step.value_or(0))) {
+  if (tensorboard) tensorboard_.emplace(out_dir / "tb", resume_step, log);
+}
+
+void RunOutput::record(std::string_view event, const TrainState& state,
+                       const MetricValues& values) {
+  metrics_.write(event, state.step, state.tokens, values);
+  if (tensorboard_) tensorboard_->write(state.step, values);
+}
+
+MetricsObserver::MetricsObserver(RunOutput& output, const RunConfig& config, double flops_per_token)
+    : output_(output), interval_(config.log.interval), flops_per_token_(flops_per_token) {}
+
+void MetricsObserver::on_start(TrainState& state) {
+  output_.progress().update(static_cast<double>(state.step), "starting");
+}
+
+MetricValues MetricsObserver::measure(const StepEvent& event) {
+  const auto loss = event.result.loss.item<double>();
+  const auto norm = event.result.gradient_norm.item<double>();
+  const double seconds = seconds_ / static_cast<double>(steps_);
+  const double tokens_per_second = static_cast<double>(event.batch_tokens) / seconds;
+  const torch::Device device = event.state.model->device();
+  MetricValues values = {{"train/loss", loss},
+                         {"train/lr", event.lr},
+                         {"train/grad_norm", norm},
+                         {"perf/tokens_per_second", tokens_per_second},
+                         {"perf/step_ms", seconds * 1000},
+                         {"perf/peak_memory_bytes", peak_memory_bytes(device)}};
+  const double peak = peak_flops(device, event.state.model->compute_dtype());
+  if (peak > 0) values.emplace_back("perf/mfu", tokens_per_second * flops_per_token_ / peak);
+  return values;
+}
+
+void MetricsObserver::on_step(const StepEvent& event) {
+  const TrainState& state = event.state;
+  const auto done = static_cast<double>(state.step);
+  seconds_ += event.seconds;
+  ++steps_;
+  if (state.step % interval_ != 0) {
+    output_.progress().update(done, details_);
+    return;
+  }
+  const MetricValues values = measure(event);
+  output_.record("train", state, values);
+  details_ = format("loss %.4f lr %.3g %.0f tok/s", number(values, "train/loss"), event.lr,
+                    number(values, "perf/tokens_per_second"));
+  if (const double mfu = number(values, "perf/mfu"); std::isfinite(mfu))
+    details_ += format(" mfu %.1f%%", 100 * mfu);
+  output_.progress().line(format(
+      "step %lld %s grad_norm %.3f ETA %s", static_cast<long long>(state.step), details_.c_str(),
+      number(values, "train/grad_norm"), output_.progress().eta(done).c_str()));
+  output_.progress().update(done, details_);
+  seconds_ = 0;
+  steps_ = 0;
+}
+
+CheckpointObserver::CheckpointObserver(std::filesystem::path root, CheckpointContent content,
+                                       const CheckpointConfig& config, RunOutput& output,
+                                       const StopFlag& stop)
+    : root_(std::move(root)),
+      content_(std::move(content)),
+      config_(config),
+      output_(output),
+      stop_(stop) {}
+
+void CheckpointObserver::on_start(TrainState& state) {
+  if (state.step > 0) saved_step_ = state.step;
+}
+
+void CheckpointObserver::save(TrainState& state) {
+  output_.metrics().sync();
+  const std::filesystem::path directory = save_checkpoint(root_, state, content_);
+  saved_step_ = state.step;
+  output_.record("checkpoint", state, {{"path", directory.filename().string()}});
+  if (!stop_.requested()) keep_last(root_, config_.keep_last, stop_);
+}
+
+void CheckpointObserver::on_step(const StepEvent& event) {
+  if (config_.interval == 0 || event.state.step % config_.interval != 0) return;
+  try {
+    save(event.state);
+  } catch (const DiskError& error) {
+    output_.progress().line(cat("warning: no checkpoint of step ", event.state.step, ": ",
+                                error.what(),
+                                "; older ones are kept, and the next is tried at step ",
+                                event.state.step + config_.interval));
+  }
+}
+
+void CheckpointObserver::on_end(TrainState& state, bool) {
+  if (saved_step_ != state.step) save(state);
+}
+
+}  // namespace fathom

@@ -1,0 +1,298 @@
+// What transformers makes of the files is tested by hugging_face_oracle.py.
+#include "fathom/io/hugging_face.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "fathom/base/error.h"
+#include "fathom/base/json.h"
+#include "io/model_choices.h"
+#include "io/temporary_directory.h"
+
+namespace fathom {
+namespace {
+
+using testing::HasSubstr;
+
+const Choices kChoices = model_choices();
+
+/// A config whose every value differs from its default.
+ModelConfig unusual_model() {
+  ModelConfig model;
+  model.hidden_size = 96;
+  model.intermediate_size = 160;
+  model.num_hidden_layers = 3;
+  model.num_attention_heads = 6;
+  model.num_key_value_heads = 2;
+  model.head_dim = 32;
+  model.vocab_size = 1234;
+  model.rms_norm_eps = 1e-5;
+  model.rope_theta = 123456.789;
+  model.rope_scaling = {"llama3", 8.5, 1.25, 4.5, 512};
+  model.tie_word_embeddings = true;
+  model.attention_bias = true;
+  model.qk_norm = true;
+  model.max_position_embeddings = 4096;
+  model.initializer_range = 0.1;
+  model.norm = {"lns", 0.3, "before_norm", "attention", 2, "off"};
+  model.init = {"scaled", 1.0 / 3.0};
+  return model;
+}
+
+void expect_equal(const ModelConfig& a, const ModelConfig& b) {
+  EXPECT_EQ(a.hidden_size, b.hidden_size);
+  EXPECT_EQ(a.intermediate_size, b.intermediate_size);
+  EXPECT_EQ(a.num_hidden_layers, b.num_hidden_layers);
+  EXPECT_EQ(a.num_attention_heads, b.num_attention_heads);
+  EXPECT_EQ(a.num_key_value_heads, b.num_key_value_heads);
+  EXPECT_EQ(a.head_dim, b.head_dim);
+  EXPECT_EQ(a.vocab_size, b.vocab_size);
+  EXPECT_EQ(a.rms_norm_eps, b.rms_norm_eps);
+  EXPECT_EQ(a.rope_theta, b.rope_theta);
+  EXPECT_EQ(a.rope_scaling.rope_type, b.rope_scaling.rope_type);
+  EXPECT_EQ(a.rope_scaling.factor, b.rope_scaling.factor);
+  EXPECT_EQ(a.rope_scaling.low_freq_factor, b.rope_scaling.low_freq_factor);
+  EXPECT_EQ(a.rope_scaling.high_freq_factor, b.rope_scaling.high_freq_factor);
+  EXPECT_EQ(a.rope_scaling.original_max_position_embeddings,
+            b.rope_scaling.original_max_position_embeddings);
+  EXPECT_EQ(a.tie_word_embeddings, b.tie_word_embeddings);
+  EXPECT_EQ(a.attention_bias, b.attention_bias);
+  EXPECT_EQ(a.qk_norm, b.qk_norm);
+  EXPECT_EQ(a.max_position_embeddings, b.max_position_embeddings);
+  EXPECT_EQ(a.initializer_range, b.initializer_range);
+  EXPECT_EQ(a.norm.placement, b.norm.placement);
+  EXPECT_EQ(a.norm.exponent, b.norm.exponent);
+  EXPECT_EQ(a.norm.position, b.norm.position);
+  EXPECT_EQ(a.norm.sublayers, b.norm.sublayers);
+  EXPECT_EQ(a.norm.post_layers, b.norm.post_layers);
+  EXPECT_EQ(a.norm.final_norm, b.norm.final_norm);
+  EXPECT_EQ(a.init.method, b.init.method);
+  EXPECT_EQ(a.init.embedding_std, b.init.embedding_std);
+}
+
+/// Reads a config.json of the given text.
+SavedModelConfig read(const std::string& text) {
+  const TemporaryDirectory directory;
+  write_file(directory / "config.json", text);
+  return read_model_config(directory.path(), kChoices);
+}
+
+std::string refusal(const Json& config) {
+  return message_of<CheckpointError>([&] { read(config.dump()); });
+}
+
+const Json kLlama = Json::parse(R"({
+  "architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": 320,
+  "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4})");
+
+Json llama_with(const std::string& key, const Json& value) {
+  Json config = kLlama;
+  config[key] = value;
+  return config;
+}
+
+TEST(ConfigJson, BringsBackEveryKeyOfTheModelExactly) {
+  for (const bool plain : {true, false}) {
+    for (const bool folded : {true, false}) {
+      const ModelDescription description{unusual_model(), {}, "bfloat16", folded, plain};
+      const SavedModelConfig saved = read(config_json(description, kChoices));
+      expect_equal(saved.model, description.model);
+      EXPECT_EQ(saved.norm_scale_folded, folded);
+    }
+  }
+  expect_equal(read(config_json({}, kChoices)).model, ModelConfig());
+}
+
+TEST(ConfigJson, CallsAPlainModelALlamaWithBothGenerationsOfKeys) {
+  ModelConfig model;
+  model.rope_scaling = {"llama3", 8, 1, 4, 8192};
+  const ModelDescription description{model, {1, 2, std::nullopt}, "float32", true, true};
+  const Json config = Json::parse(config_json(description, kChoices));
+  EXPECT_EQ(config["architectures"], Json::parse(R"(["LlamaForCausalLM"])"));
+  EXPECT_EQ(config["model_type"], "llama");
+  EXPECT_EQ(config["num_key_value_heads"], 12);
+  EXPECT_EQ(config["head_dim"], 64);
+  EXPECT_EQ(config["hidden_act"], "silu");
+  EXPECT_EQ(config["rope_theta"], 10000.0);
+  EXPECT_EQ(config["rope_scaling"]["rope_type"], "llama3");
+  EXPECT_EQ(config["rope_scaling"].size(), 5U);
+  EXPECT_EQ(config["rope_parameters"]["factor"], 8.0);
+  EXPECT_EQ(config["rope_parameters"]["rope_theta"], 10000.0);
+  EXPECT_EQ(config["bos_token_id"], 1);
+  EXPECT_EQ(config["eos_token_id"], 2);
+  EXPECT_TRUE(config["pad_token_id"].is_null());
+  EXPECT_EQ(config["torch_dtype"], "float32");
+  EXPECT_EQ(config["dtype"], "float32");
+  EXPECT_EQ(config["fathom"]["norm_scale"], "folded");
+}
+
+TEST(ConfigJson, WritesOnlyTheRopeKeysThatHaveAnEffect) {
+  ModelConfig model;
+  const auto rope_of = [&](const char* type) {
+    model.rope_scaling.rope_type = type;
+    return Json::parse(
+        config_json({.model = model, .plain_llama = true}, kChoices))["rope_scaling"];
+  };
+  EXPECT_TRUE(rope_of("default").is_null());
+  EXPECT_EQ(rope_of("linear"), Json::parse(R"({"rope_type": "linear", "factor": 1.0})"));
+}
+
+TEST(ConfigJson, CallsAPlainModelWithQueryAndKeyNormsAQwen3) {
+  ModelConfig model;
+  model.qk_norm = true;
+  const Json config = Json::parse(config_json({.model = model, .plain_llama = true}, kChoices));
+  EXPECT_EQ(config["architectures"][0], "Qwen3ForCausalLM");
+  EXPECT_EQ(config["model_type"], "qwen3");
+  EXPECT_EQ(config["use_sliding_window"], false);
+}
+
+TEST(ConfigJson, NeverCallsAnotherModelALlama) {
+  const Json config = Json::parse(config_json({}, kChoices));
+  EXPECT_EQ(config["architectures"][0], "FathomForCausalLM");
+  EXPECT_EQ(config["model_type"], "fathom");
+}
+
+TEST(GenerationConfigJson, NamesTheTokensThatThereAre) {
+  EXPECT_EQ(Json::parse(generation_config_json({1, 2, 0})),
+            Json::parse(R"({"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0})"));
+  EXPECT_EQ(Json::parse(generation_config_json({})), Json::object());
+}
+
+TEST(ReadModelConfig, ReadsAPlainLlamaWithTransformersDefaults) {
+  const ModelConfig model = read(kLlama.dump()).model;
+  EXPECT_EQ(model.hidden_size, 64);
+  EXPECT_EQ(model.num_hidden_layers, 2);
+  EXPECT_EQ(model.key_value_heads(), 4);
+  EXPECT_EQ(model.head_size(), 16);
+  EXPECT_EQ(model.rope_theta, 10000.0);
+  EXPECT_EQ(model.rms_norm_eps, 1e-6);
+  EXPECT_EQ(model.norm.placement, "pre");
+  EXPECT_FALSE(model.tie_word_embeddings);
+  EXPECT_FALSE(read(kLlama.dump()).norm_scale_folded);
+}
+
+TEST(ReadModelConfig, ReadsTheRopeKeysOfBothGenerations) {
+  const Json v4 = Json::parse(R"({"type": "linear", "factor": 2})");
+  EXPECT_EQ(read(llama_with("rope_scaling", v4).dump()).model.rope_scaling.factor, 2.0);
+  const Json v5 = Json::parse(R"({"rope_type": "default", "rope_theta": 500000})");
+  EXPECT_EQ(read(llama_with("rope_parameters", v5).dump()).model.rope_theta, 500000.0);
+  EXPECT_EQ(read(llama_with("rope_theta", 250).dump()).model.rope_theta, 250.0);
+}
+
+TEST(ReadModelConfig, ReadsTheReleasedConfigsOfTheLnsPaper) {
+  Json config = llama_with("architectures", {"LLaMAForCausalLM"});
+  config["max_sequence_length"] = 1024;
+  config["pad_token_id"] = -1;
+  EXPECT_EQ(read(config.dump()).model.max_position_embeddings, 1024);
+}
+
+TEST(ReadModelConfig, ReadsAQwen3) {
+  Json config = llama_with("model_type", "qwen3");
+  config["architectures"] = {"Qwen3ForCausalLM"};
+  config["layer_types"] = {"full_attention", "full_attention"};
+  config["use_sliding_window"] = false;
+  config["sliding_window"] = 4096;
+  const ModelConfig model = read(config.dump()).model;
+  EXPECT_TRUE(model.qk_norm);
+  EXPECT_EQ(model.head_size(), 128);  // Qwen3Config's default, not hidden_size / heads
+}
+
+TEST(ReadModelConfig, RefusesWhatItWouldComputeDifferently) {
+  const struct {
+    std::string key;
+    Json value;
+    std::string reason;
+  } cases[] = {
+      {"architectures", {"MistralForCausalLM"}, "architectures is \"MistralForCausalLM\""},
+      {"architectures", {"LlamaForSequenceClassification"}, "architectures is \"LlamaForSeq"},
+      {"model_type", "gpt2", "model_type is \"gpt2\"; llama and qwen3 are supported"},
+      {"model_type", nullptr, "model_type is null"},
+      {"model_type", "fathom", "model_type is \"fathom\""},
+      {"hidden_act", "gelu", "hidden_act is \"gelu\"; only \"silu\" is supported"},
+      {"mlp_bias", true, "mlp_bias is true"},
+      {"attention_dropout", 0.1, "attention_dropout is 0.1"},
+      {"partial_rotary_factor", 0.5, "partial_rotary_factor is 0.5"},
+      {"sliding_window", 4096, "sliding_window is 4096"},
+      {"layer_types", {"full_attention", "sliding_attention"}, "layer_types is \"sliding"},
+      {"quantization_config", {{"bits", 4}}, "quantization_config is {\"bits\":4}"},
+      {"auto_map", {{"AutoModel", "x.y"}}, "auto_map is"},
+      {"rope_scaling",
+       {{"rope_type", "yarn"}, {"factor", 2.0}},
+       "model.rope_scaling.rope_type is \"yarn\"; allowed: default, linear, llama3"},
+      {"rope_scaling",
+       {{"rope_type", "linear"}, {"beta_fast", 2.0}},
+       "unknown key 'model.rope_scaling.beta_fast'"},
+      {"rope_scaling", 2.0, "rope_scaling is 2.0; it must be an object"},
+      {"rope_parameters",
+       {{"full_attention", {{"rope_theta", 1e4}}}},
+       "unknown key 'model.rope_scaling.full_attention'"},
+  };
+  for (const auto& bad : cases)
+    EXPECT_THAT(refusal(llama_with(bad.key, bad.value)), HasSubstr(bad.reason)) << bad.key;
+}
+
+TEST(ReadModelConfig, RefusesValuesThatMakeNoModel) {
+  const struct {
+    std::string key;
+    Json value;
+    std::string reason;
+  } cases[] = {
+      {"hidden_size", nullptr, "hidden_size is missing"},
+      {"hidden_size", 0, "model.hidden_size is 0; allowed: at least 1"},
+      {"hidden_size", -64, "model.hidden_size is -64"},
+      {"hidden_size", 64.5, "model.hidden_size is 64.5; allowed: a whole number"},
+      {"hidden_size", "64", "model.hidden_size is \"64\"; allowed: a whole number"},
+      {"hidden_size", uint64_t{1} << 63, "model.hidden_size is 9223372036854775808"},
+      {"hidden_size", 1'000'000'000, "at most 16777216"},
+      {"hidden_size", 66, "model.hidden_size is 66, not a multiple of num_attention_heads"},
+      {"num_key_value_heads", 3, "model.num_key_value_heads is 3"},
+      {"tie_word_embeddings", 1, "model.tie_word_embeddings is 1; allowed: true or false"},
+      {"rms_norm_eps", "1e-6", "model.rms_norm_eps is \"1e-6\"; allowed: a number"},
+      {"head_dim", {16}, "model.head_dim is [16]; allowed: a whole number"},
+  };
+  for (const auto& bad : cases)
+    EXPECT_THAT(refusal(llama_with(bad.key, bad.value)), HasSubstr(bad.reason)) << bad.key;
+}
+
+TEST(ReadModelConfig, RefusesABlockThatIsDamagedNewerOrContradicted) {
+  const Json good = Json::parse(config_json({.plain_llama = true}, kChoices));
+  const auto refused = [&](const auto& change) {
+    Json config = good;
+    change(config);
+    return refusal(config);
+  };
+  EXPECT_EQ(refused([](Json&) {}), "(nothing was thrown)");
+  EXPECT_THAT(refused([](Json& c) { c["fathom"] = 1; }), HasSubstr("fathom isn't an object"));
+  EXPECT_THAT(refused([](Json& c) { c["fathom"]["version"] = 2; }),
+              HasSubstr("fathom.version is 2; this Fathom reads 1"));
+  EXPECT_THAT(refused([](Json& c) { c["fathom"]["scale"] = 2; }),
+              HasSubstr("unknown key 'fathom.scale'"));
+  EXPECT_THAT(refused([](Json& c) { c["fathom"]["norm_scale"] = true; }),
+              HasSubstr("fathom.norm_scale is true; allowed: folded, none"));
+  EXPECT_THAT(refused([](Json& c) { c["fathom"].erase("model"); }), HasSubstr("key is missing"));
+  EXPECT_THAT(refused([](Json& c) { c["fathom"]["model"]["norm"]["placment"] = "pre"; }),
+              HasSubstr("unknown key 'model.norm.placment'; did you mean 'model.norm.placement'?"));
+  EXPECT_THAT(refused([](Json& c) { c["fathom"]["model"]["norm"]["placement"] = "lsn"; }),
+              HasSubstr("model.norm.placement is \"lsn\"; allowed: pre, mix, lns"));
+  EXPECT_THAT(refused([](Json& c) { c["hidden_size"] = 384; }),
+              HasSubstr("hidden_size is 384, but the block fathom says 768: change both"));
+  EXPECT_THAT(refused([](Json& c) { c["tie_word_embeddings"] = true; }),
+              HasSubstr("tie_word_embeddings is true, but the block fathom says false"));
+}
+
+TEST(ReadModelConfig, SaysWhatIsWrongWithTheFile) {
+  const TemporaryDirectory directory;
+  const auto refused = [&] {
+    return message_of<CheckpointError>([&] { read_model_config(directory.path(), kChoices); });
+  };
+  EXPECT_THAT(refused(), HasSubstr("config.json: no such file; is it a model directory?"));
+  write_file(directory / "config.json", "{\n\"a\": }");
+  EXPECT_THAT(refused(), HasSubstr("config.json:2: not valid JSON"));
+  write_file(directory / "config.json", "[]");
+  EXPECT_THAT(refused(), HasSubstr("config.json: isn't a JSON object"));
+}
+
+}  // namespace
+}  // namespace fathom
