@@ -1,0 +1,80 @@
+#include "apps/catalog.h"
+
+#include "fathom/base/error.h"
+#include "fathom/config/load.h"
+#include "fathom/data/formats.h"
+#include "fathom/model/init.h"
+#include "fathom/model/placement.h"
+#include "fathom/model/rope.h"
+#include "fathom/train/optimizer.h"
+#include "fathom/train/schedule.h"
+
+namespace fathom {
+namespace {
+
+CatalogTable placement_table() {
+  CatalogTable table{"placements", "model.norm.placement", {}};
+  for (const Placement& row : placements())
+    table.rows.push_back(
+        {std::string(row.name), cat(row.formula, " (", row.source, ")"), row.options});
+  return table;
+}
+
+CatalogTable init_table() {
+  CatalogTable table{"inits", "model.init.method", {}};
+  for (const Initialization& row : initializations())
+    table.rows.push_back({std::string(row.name), cat(row.formula, " (", row.source, ")")});
+  return table;
+}
+
+CatalogTable rope_table() {
+  CatalogTable table{"rope_types", "model.rope_scaling.rope_type", {}};
+  for (const RopeType& row : rope_types())
+    table.rows.push_back({std::string(row.name), std::string(row.formula), row.options});
+  return table;
+}
+
+CatalogTable optimizer_table() {
+  CatalogTable table{"optimizers", "optimizer.name", {}};
+  for (const OptimizerRow& row : optimizers())
+    table.rows.push_back({std::string(row.name), cat(row.formula, " (", row.source, ")")});
+  return table;
+}
+
+CatalogTable schedule_table() {
+  CatalogTable table{"schedules", "lr_scheduler.type", {}};
+  for (const Schedule& row : schedules())
+    table.rows.push_back({std::string(row.name), std::string(row.formula), row.options});
+  return table;
+}
+
+CatalogTable preset_table() {
+  CatalogTable table{"presets", "", {}};
+  for (const Preset& preset : presets()) table.rows.push_back({preset.name, preset.summary});
+  return table;
+}
+
+CatalogTable format_table() {
+  CatalogTable table{"formats", "", {}};
+  for (const FormatInfo& row : list_formats())
+    table.rows.push_back({std::string(row.name), std::string(row.summary)});
+  return table;
+}
+
+}  // namespace
+
+std::vector<CatalogTable> catalog_tables() {
+  return {placement_table(), init_table(),   rope_table(),  optimizer_table(),
+          schedule_table(),  preset_table(), format_table()};
+}
+
+Choices catalog() {
+  Choices choices;
+  for (const CatalogTable& table : catalog_tables()) {
+    if (table.key.empty()) continue;
+    for (const CatalogRow& row : table.rows) choices[table.key].push_back({row.name, row.options});
+  }
+  return choices;
+}
+
+}  // namespace fathom

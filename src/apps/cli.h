@@ -1,0 +1,108 @@
+// The frame of train-llm: a table of commands, their flags, and what a command is given to work
+// with.
+//
+//   Command list_command() {
+//     return {.name = "list", .summary = "...", .usage = "WHAT [--json]", .example = "...",
+//             .min_arguments = 1, .max_arguments = 1, .flags = {{"json", "", "..."}}, .run = run};
+//   }
+//
+// A new command is one cmd_*.cc, its declaration in commands.h and its row in main.cc.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "fathom/base/log.h"
+#include "fathom/base/stop.h"
+#include "fathom/config/load.h"
+
+namespace fathom {
+
+class Invocation;
+
+/// A flag of a command: `--name`, `--name VALUE` or `--name=VALUE`.
+struct Flag {
+  std::string name;      ///< "resume"
+  std::string argument;  ///< "DIR"; "" = a switch; "FILE..." = every word up to the next flag
+  std::string help;      ///< one line
+};
+
+/// A row of the table of commands.
+struct Command {
+  std::string name;     ///< "train", or two words: "tokenizer train"
+  std::string summary;  ///< one line
+  std::string usage;    ///< what follows the name: "CONFIG [overrides] [--resume auto|never|DIR]"
+  std::string example;  ///< a whole command line
+  size_t min_arguments = 0;  ///< words that are neither flags nor overrides; a config is one
+  size_t max_arguments = 0;
+  bool takes_config = false;  ///< the first argument is a config (also `--config`); overrides are
+                              ///< accepted and --help lists the keys
+  std::vector<Flag> flags{};
+  int (*run)(Invocation&) = nullptr;  ///< @returns the exit code; errors are thrown
+};
+
+/// Writes all of `text` to stdout.
+/// @throws DiskError: a closed pipe or a full disk loses what the command is for. (Progress and
+/// messages go to stderr, through Log and Progress, and never fail.)
+/// @throws Interrupted when a signal interrupts the wait
+void write_stdout(std::string_view text, const StopFlag& stop);
+
+/// One run of a command: what was typed, checked against its row, and what it works with.
+class Invocation {
+ public:
+  /// @param words what follows the command's name
+  /// @throws ConfigError (exit code 2) for an unknown or repeated flag, a missing value, or too few
+  /// or too many arguments
+  Invocation(const Command& command, const std::vector<std::string>& words, const Choices& choices,
+             const StopFlag& stop);
+
+  /// The words that are neither flags nor overrides, in order; a `--config` comes first.
+  const std::vector<std::string>& arguments() const { return arguments_; }
+  const std::vector<Override>& overrides() const { return overrides_; }
+
+  /// Whether a flag was given.
+  bool has(std::string_view flag) const;
+  /// A flag's value, or `fallback` when it wasn't given.
+  std::string text(std::string_view flag, const std::string& fallback) const;
+  /// All values of a "FILE..." flag.
+  std::vector<std::string> texts(std::string_view flag) const;
+  /// @throws ConfigError unless it is a whole number within the bounds
+  int64_t integer(std::string_view flag, int64_t fallback, int64_t at_least, int64_t at_most) const;
+  /// @throws ConfigError unless it is a number within the bounds
+  double number(std::string_view flag, double fallback, double at_least, double at_most) const;
+
+  /// The config that the first argument names, with the overrides. @throws ConfigError
+  LoadedConfig load_config() const;
+
+  /// Writes to stdout, as `write_stdout` does.
+  void print(std::string_view text) const { write_stdout(text, *stop_); }
+
+  const Choices& choices() const { return *choices_; }
+  const StopFlag& stop() const { return *stop_; }
+  const Log& log() const { return log_; }
+
+ private:
+  size_t take_flag(const std::vector<std::string>& words, size_t index);
+  size_t take_override(const std::vector<std::string>& words, size_t index);
+  void check_arguments() const;
+  const Flag& declared(std::string_view flag) const;
+
+  const Command* command_;
+  const Choices* choices_;
+  const StopFlag* stop_;
+  Log log_;
+  std::vector<std::string> arguments_;
+  std::vector<Override> overrides_;
+  std::map<std::string, std::vector<std::string>, std::less<>> flags_;
+};
+
+/// What `train-llm --help` prints.
+std::string overview_text(const std::vector<Command>& commands);
+
+/// What `train-llm COMMAND --help` prints: usage, flags, config keys, an example.
+std::string help_text(const Command& command, const Choices& choices);
+
+}  // namespace fathom

@@ -1,0 +1,76 @@
+// train-llm generate: continues a prompt.
+
+#include "apps/commands.h"
+#include "apps/run_setup.h"
+#include "fathom/base/json.h"
+#include "fathom/eval/generate.h"
+#include "fathom/train/device.h"
+
+namespace fathom {
+namespace {
+
+int run(Invocation& invocation) {
+  const auto directory = find_model(invocation.arguments()[0], invocation.stop(), invocation.log());
+  apply_runtime_settings({});
+  const torch::Device device = choose_device(invocation.text("device", "auto"));
+  Llama model = load_model(directory, device, torch::kFloat32, invocation.choices());
+  const Tokenizer tokenizer = Tokenizer::load(directory / "tokenizer.model");
+  check_vocabulary(tokenizer, model->config().vocab_size);
+  const std::string prompt = invocation.text("prompt", "");
+  std::vector<int32_t> ids = tokenizer.encode(prompt);
+  if (ids.empty()) {
+    const auto start = tokenizer.bos_id() ? tokenizer.bos_id() : tokenizer.eos_id();
+    if (!start) throw ConfigError("--prompt is empty and the tokenizer has neither BOS nor EOS");
+    ids.push_back(*start);
+  }
+  const SamplingOptions options{
+      .max_new_tokens = invocation.integer("max-new-tokens", 128, 1, 1 << 20),
+      .temperature = invocation.number("temperature", 0.8, 0, 100),
+      .top_p = invocation.number("top-p", 0.95, 1e-6, 1),
+      .seed = invocation.integer("seed", 0, 0, INT64_MAX)};
+  // A token can be part of a character: what is printed is what the whole text has gained.
+  std::string printed = tokenizer.decode(ids);
+  const bool json = invocation.has("json");
+  if (!json) invocation.print(printed);
+  const auto show = [&](int32_t id) {
+    ids.push_back(id);
+    const std::string text = tokenizer.decode(ids);
+    if (json || !text.starts_with(printed) || text.ends_with("\xEF\xBF\xBD")) return;
+    invocation.print(text.substr(printed.size()));
+    printed = text;
+  };
+  const std::vector<int32_t> generated =
+      generate(model, ids, tokenizer.eos_id(), options, show, invocation.stop());
+  if (json) {
+    const Json result = {{"model", directory.string()},
+                         {"prompt", prompt},
+                         {"text", tokenizer.decode(ids)},
+                         {"new_tokens", generated}};
+    invocation.print(result.dump(2) + "\n");
+  } else {
+    invocation.print("\n");
+  }
+  return 0;
+}
+
+}  // namespace
+
+Command generate_command() {
+  return {
+      .name = "generate",
+      .summary = "samples text from a model",
+      .usage = "DIR --prompt TEXT [--max-new-tokens N] [--temperature T] [--top-p P] [--seed N]",
+      .example = "train-llm generate out/lns --prompt \"Once upon a time\"",
+      .min_arguments = 1,
+      .max_arguments = 1,
+      .flags = {{"prompt", "TEXT", "text to continue (default: start of a document)"},
+                {"max-new-tokens", "N", "longest continuation (default: 128)"},
+                {"temperature", "T", "0 = the most likely token (default: 0.8)"},
+                {"top-p", "P", "sample from the likeliest tokens that hold P (default: 0.95)"},
+                {"seed", "N", "the same seed gives the same text (default: 0)"},
+                {"device", "auto|cpu|cuda", "where to run (default: auto)"},
+                {"json", "", "print JSON"}},
+      .run = run};
+}
+
+}  // namespace fathom

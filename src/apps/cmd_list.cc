@@ -1,0 +1,53 @@
+#include <algorithm>
+
+#include "apps/catalog.h"
+#include "apps/commands.h"
+#include "fathom/base/json.h"
+#include "fathom/base/names.h"
+
+namespace fathom {
+namespace {
+
+std::string as_json(const CatalogTable& table) {
+  Json rows = Json::array();
+  for (const CatalogRow& row : table.rows) {
+    Json object = {{"name", row.name}, {"summary", row.summary}};
+    if (!table.key.empty()) object["options"] = row.options;
+    rows.push_back(std::move(object));
+  }
+  return rows.dump(2) + "\n";
+}
+
+std::string as_text(const CatalogTable& table) {
+  size_t width = 0;
+  for (const CatalogRow& row : table.rows) width = std::max(width, row.name.size());
+  std::string text;
+  for (const CatalogRow& row : table.rows) {
+    text += cat(row.name, std::string(width - row.name.size() + 2, ' '), row.summary);
+    text += row.options.empty() ? "\n" : cat("; keys: ", join(row.options), "\n");
+  }
+  return text;
+}
+
+int run(Invocation& invocation) {
+  const std::vector<CatalogTable> tables = catalog_tables();
+  const CatalogTable& table = find_row(tables, invocation.arguments().at(0), "what to list");
+  invocation.print(invocation.has("json") ? as_json(table) : as_text(table));
+  return 0;
+}
+
+}  // namespace
+
+Command list_command() {
+  const std::string names = join(names_of(catalog_tables()), "|");
+  return {.name = "list",
+          .summary = "shows what there is to choose from",
+          .usage = names + " [--json]",
+          .example = "train-llm list placements",
+          .min_arguments = 1,
+          .max_arguments = 1,
+          .flags = {{"json", "", "print a list of objects with name, summary and options"}},
+          .run = run};
+}
+
+}  // namespace fathom

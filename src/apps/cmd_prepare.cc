@@ -1,0 +1,101 @@
+#include <cstdint>
+#include <string>
+
+#include "apps/commands.h"
+#include "apps/data_flags.h"
+#include "fathom/base/json.h"
+#include "fathom/data/prepare.h"
+
+namespace fathom {
+namespace {
+
+constexpr const char* kOutputName = "data.tokens";
+
+Json facts_of(const std::string& name, const std::filesystem::path& path,
+              const TokenFileInfo& info) {
+  return {{"name", name},
+          {"path", path.string()},
+          {"documents", info.num_documents},
+          {"tokens", info.num_tokens},
+          {"vocab_size", info.vocab_size},
+          {"empty_documents", info.empty_documents},
+          {"skipped_documents", info.skipped_documents},
+          {"replacements", info.replacements},
+          {"content_sha256", info.content_checksum}};
+}
+
+/// Text files to DIR/data.tokens, without a config.
+Json prepare_text_files(Invocation& invocation) {
+  if (!invocation.overrides().empty())
+    throw ConfigError(cat(invocation.overrides()[0].path,
+                          " has no effect without a config; with --output use the flags"));
+  const Tokenizer tokenizer = Tokenizer::load(required_text(invocation, "tokenizer"));
+  const std::filesystem::path folder = required_text(invocation, "output");
+  PrepareOptions options;
+  options.read = read_options(invocation);
+  options.add_bos = invocation.has("add-bos");
+  const std::vector<DataFile> files = find_files(invocation.arguments());
+  make_directories(folder);
+  Progress progress("prepare", static_cast<double>(total_bytes(files)));
+  const TokenFileInfo info =
+      prepare(files, tokenizer, options, folder / kOutputName, &progress, invocation.stop());
+  return Json::array({facts_of("data", folder / kOutputName, info)});
+}
+
+/// The data of a config, into its cache.
+Json prepare_config(Invocation& invocation) {
+  for (const Flag& flag : prepare_command().flags) {
+    if (flag.name != "json" && invocation.has(flag.name))
+      throw ConfigError(cat("--", flag.name,
+                            " needs --tokenizer and --output; with a config set "
+                            "its data keys"));
+  }
+  if (invocation.arguments().size() > 1)
+    throw ConfigError("with several files, --tokenizer and --output are needed");
+  const DataConfig data = invocation.load_config().config.data;
+  if (data.tokenizer.empty())
+    throw ConfigError("data.tokenizer is missing; set it to a .model file");
+  const Tokenizer tokenizer = Tokenizer::load(data.tokenizer);
+  Json facts = Json::array();
+  const auto add = [&](const std::string& name, const std::vector<std::string>& inputs) {
+    if (inputs.empty()) return;
+    for (const TokenFile& file :
+         prepared(inputs, data, tokenizer, "prepare " + name, invocation.log(), invocation.stop()))
+      facts.push_back(facts_of(name, file.path(), file.info()));
+  };
+  add("data.train", data.train);
+  add("data.validation", data.validation);
+  if (facts.empty()) throw ConfigError("data.train and data.validation are empty; name text files");
+  return facts;
+}
+
+int run(Invocation& invocation) {
+  const bool has_config = !invocation.has("tokenizer") && !invocation.has("output");
+  const Json facts = has_config ? prepare_config(invocation) : prepare_text_files(invocation);
+  std::string text;
+  for (const Json& file : facts)
+    text += cat(file["path"].get<std::string>(), ": ", file["name"].get<std::string>(), ", ",
+                file["documents"].get<uint64_t>(), " documents, ", file["tokens"].get<uint64_t>(),
+                " tokens\n");
+  invocation.print(invocation.has("json") ? facts.dump(2) + "\n" : text);
+  return 0;
+}
+
+}  // namespace
+
+Command prepare_command() {
+  return {.name = "prepare",
+          .summary = "turns text into token files (train does it by itself where needed)",
+          .usage = "CONFIG [overrides] | FILE... --tokenizer F.model --output DIR",
+          .example = "train-llm prepare books/ --tokenizer books.model --output prepared",
+          .min_arguments = 1,
+          .max_arguments = SIZE_MAX,
+          .takes_config = true,
+          .flags = with_read_flags({{"tokenizer", "FILE", "SentencePiece .model file"},
+                                    {"output", "DIR", "where data.tokens is written"},
+                                    {"add-bos", "", "each document starts with BOS"},
+                                    {"json", "", "print JSON"}}),
+          .run = run};
+}
+
+}  // namespace fathom

@@ -1,0 +1,22 @@
+#include "apps/commands.h"
+#include "fathom/base/json.h"
+
+namespace fathom {
+namespace {
+
+int run(Invocation& invocation) {
+  invocation.print(json_schema(invocation.choices()).dump(2) + "\n");
+  return 0;
+}
+
+}  // namespace
+
+Command schema_command() {
+  return {.name = "schema",
+          .summary = "prints the JSON Schema of a config, for editors",
+          .usage = "",
+          .example = "train-llm schema > fathom.schema.json",
+          .run = run};
+}
+
+}  // namespace fathom

@@ -1,0 +1,21 @@
+// The rows of the table of commands, one per cmd_*.cc.
+#pragma once
+
+#include "apps/cli.h"
+
+namespace fathom {
+
+Command train_command();
+Command plan_command();
+Command check_command();
+Command tokenizer_train_command();
+Command tokenizer_encode_command();
+Command tokenizer_decode_command();
+Command prepare_command();
+Command eval_command();
+Command generate_command();
+Command verify_resume_command();
+Command list_command();
+Command schema_command();
+
+}  // namespace fathom

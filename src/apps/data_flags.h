@@ -1,0 +1,21 @@
+// Flags of the commands that read text files without a config.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "apps/cli.h"
+#include "fathom/data/formats.h"
+
+namespace fathom {
+
+/// `flags` and those that say how documents are read.
+std::vector<Flag> with_read_flags(std::vector<Flag> flags);
+
+/// @throws ConfigError for values out of bounds
+ReadOptions read_options(const Invocation& invocation);
+
+/// A flag that has to be given. @throws ConfigError
+std::string required_text(const Invocation& invocation, const std::string& flag);
+
+}  // namespace fathom

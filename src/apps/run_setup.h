@@ -1,0 +1,39 @@
+// What the commands that train or score have in common: from a config to tokenizer, data and model.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "apps/cli.h"
+#include "fathom/data/loader.h"
+#include "fathom/data/tokenizer.h"
+#include "fathom/eval/perplexity.h"
+#include "fathom/io/checkpoint.h"
+
+namespace fathom {
+
+/// Tokenizer and token files of a run.
+struct RunData {
+  Tokenizer tokenizer;
+  std::vector<TokenFile> train;
+  std::vector<TokenFile> validation;  ///< empty unless data.validation is set
+};
+
+/// Loads the tokenizer and prepares what isn't prepared yet. @throws ConfigError for data keys that
+/// are missing
+RunData load_data(const RunConfig& config, const Log& log, const StopFlag& stop);
+
+/// The identity of a run, for its checkpoints.
+RunIdentity identity_of(const RunConfig& config, const Choices& choices, const RunData& data,
+                        const torch::Device& device);
+
+/// Scores the first data.validation_tokens targets of some token files.
+/// @param rows_per_batch rows that go through the model at once
+Perplexity score(Llama& model, const std::vector<TokenFile>& files, const DataConfig& config,
+                 int64_t rows_per_batch, const StopFlag& stop);
+
+/// The special tokens of a tokenizer, for exported configs.
+SpecialTokens special_tokens(const Tokenizer& tokenizer);
+
+}  // namespace fathom

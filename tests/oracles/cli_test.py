@@ -1,0 +1,149 @@
+"""Runs train-llm as a user does: output, exit codes, one-line errors, signals, broken pipes."""
+
+import fcntl
+import json
+import os
+import re
+import signal
+import struct
+import subprocess
+import termios
+import time
+import unittest
+
+import support
+
+OPTIONS = support.arguments(__doc__)
+F_SETPIPE_SZ = 1031  # fcntl.F_SETPIPE_SZ from Python 3.10 on
+
+
+def run(*words, **options):
+    streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.run([OPTIONS.train_llm, *words], text=True, timeout=60, **{**streams, **options})
+
+
+class Help(unittest.TestCase):
+    def test_the_overview_names_every_command_and_each_has_help(self):
+        overview = run("--help")
+        self.assertEqual((overview.returncode, overview.stderr), (0, ""))
+        listing = overview.stdout.split("Commands:\n")[1].split("\n\n")[0]
+        names = [re.split(r"\s{2,}", line.strip())[0] for line in listing.splitlines()]
+        self.assertIn("list", names)
+        self.assertIn("schema", names)
+        for name in names:
+            shown = run(*name.split(), "--help")
+            self.assertEqual((shown.returncode, shown.stderr), (0, ""), name)
+            self.assertIn(f"Usage: train-llm {name}", shown.stdout)
+            self.assertRegex(shown.stdout, rf"Example:\n  .*train-llm {name}")
+
+    def test_the_version_is_the_one_in_version_h(self):
+        shown = run("--version")
+        self.assertEqual((shown.returncode, shown.stderr), (0, ""))
+        self.assertRegex(shown.stdout, r"\Afathom \d+\.\d+\.\d+")
+
+
+class List(unittest.TestCase):
+    def rows(self, what):
+        shown = run("list", what, "--json")
+        self.assertEqual((shown.returncode, shown.stderr), (0, ""))
+        return json.loads(shown.stdout)
+
+    def test_json_is_a_list_of_objects_with_a_name(self):
+        for what in ("placements", "inits", "optimizers", "schedules", "presets", "formats"):
+            rows = self.rows(what)
+            self.assertTrue(rows)
+            for row in rows:
+                self.assertTrue(row["name"] and row["summary"], row)
+            text = run("list", what).stdout.splitlines()
+            self.assertEqual([line.split()[0] for line in text], [row["name"] for row in rows])
+
+    def test_the_placements_of_table_1_and_the_sizes_of_the_paper_are_there(self):
+        placements = {row["name"] for row in self.rows("placements")}
+        self.assertLessEqual({"pre", "post", "mix", "deepnorm", "deepnorm_released", "lns"}, placements)
+        presets = {row["name"] for row in self.rows("presets")}
+        self.assertLessEqual({"9m", "60m", "71m", "130m", "250m", "350m", "1b", "7b", "quickstart", "smoke"}, presets)
+
+
+class Usage(unittest.TestCase):
+    CASES = [
+        ([], "a command is missing"),
+        (["lst"], "did you mean 'list'"),
+        (["--nosuch"], "the command is '--nosuch'"),
+        (["list"], "list needs more arguments"),
+        (["list", "placement"], "did you mean 'placements'"),
+        (["list", "presets", "inits"], "unexpected argument 'inits'"),
+        (["list", "presets", "--jsn"], "did you mean --json"),
+        (["list", "presets", "--json=1"], "takes no value"),
+        (["list", "presets", "-j"], "flags start with two dashes"),
+        (["schema", "x"], "unexpected argument 'x'"),
+        (["schema", "a.b=c"], "unexpected argument 'a.b=c'"),
+        (["a\nb"], "the command is 'a b'"),
+    ]
+
+    def test_a_wrong_command_line_ends_with_code_2_and_one_line(self):
+        for words, expected in self.CASES:
+            with self.subTest(words=words):
+                shown = run(*words)
+                self.assertEqual((shown.returncode, shown.stdout), (2, ""))
+                self.assertEqual(shown.stderr.count("\n"), 1, shown.stderr)
+                self.assertTrue(shown.stderr.startswith("train-llm: "), shown.stderr)
+                self.assertIn(expected, shown.stderr)
+
+
+class Streams(unittest.TestCase):
+    def test_output_that_cannot_be_written_is_a_disk_error(self):
+        with open("/dev/full", "w") as full:
+            shown = run("list", "presets", stdout=full)
+        self.assertEqual((shown.returncode, shown.stderr), (6, "train-llm: can't write to stdout: No space left on device\n"))
+        shown = subprocess.run(["sh", "-c", f"'{OPTIONS.train_llm}' list presets >&-"], text=True, stderr=subprocess.PIPE)
+        self.assertEqual((shown.returncode, shown.stderr), (6, "train-llm: can't write to stdout: Bad file descriptor\n"))
+
+    def test_a_closed_pipe_is_an_error_and_not_a_death_by_signal(self):
+        reading, writing = os.pipe()
+        os.close(reading)
+        shown = run("schema", stdout=writing)
+        os.close(writing)
+        self.assertEqual((shown.returncode, shown.stderr), (6, "train-llm: can't write to stdout: Broken pipe\n"))
+
+    def test_a_closed_stderr_changes_no_exit_code(self):
+        for words, code in (("list presets", 0), ("lst", 2)):
+            ended = subprocess.run(["sh", "-c", f"'{OPTIONS.train_llm}' {words} 2>&-"], stdout=subprocess.DEVNULL)
+            self.assertEqual(ended.returncode, code)
+
+    def test_all_three_streams_may_be_closed(self):
+        ended = subprocess.run(["sh", "-c", f"'{OPTIONS.train_llm}' list presets <&- >&- 2>&-"])
+        self.assertEqual(ended.returncode, 6)
+
+
+class Signals(unittest.TestCase):
+    def blocked(self):
+        """A command whose output nobody reads, once its pipe is full."""
+        reading, writing = os.pipe()
+        fcntl.fcntl(writing, F_SETPIPE_SZ, 4096)
+        process = subprocess.Popen([OPTIONS.train_llm, "schema"], stdout=writing, stderr=subprocess.PIPE)
+        os.close(writing)
+        self.addCleanup(process.stderr.close)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        self.addCleanup(os.close, reading)
+        unread = struct.pack("i", 0)
+        while struct.unpack("i", unread)[0] < 4096:
+            time.sleep(0.05)
+            unread = fcntl.ioctl(reading, termios.FIONREAD, unread)
+        return process
+
+    def test_the_second_signal_after_a_second_ends_the_process(self):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            process = self.blocked()
+            process.send_signal(number)
+            time.sleep(0.1)
+            process.send_signal(number)  # torchrun's copy of the same Ctrl-C
+            time.sleep(0.2)
+            self.assertIsNone(process.poll(), "two signals at once are one request")
+            time.sleep(1)
+            process.send_signal(number)
+            self.assertEqual(process.wait(timeout=30), 128 + number)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=["cli_test.py"])
