@@ -3,6 +3,7 @@
 #include "fathom/base/error.h"
 #include "fathom/config/load.h"
 #include "fathom/data/formats.h"
+#include "fathom/diagnose/probe.h"
 #include "fathom/model/init.h"
 #include "fathom/model/placement.h"
 #include "fathom/model/rope.h"
@@ -48,6 +49,13 @@ CatalogTable schedule_table() {
   return table;
 }
 
+CatalogTable probe_table() {
+  CatalogTable table{"probes", "", {}};
+  for (const ProbeInfo& row : probes())
+    table.rows.push_back({std::string(row.name), cat(row.formula, " (", row.source, ")")});
+  return table;
+}
+
 CatalogTable preset_table() {
   CatalogTable table{"presets", "", {}};
   for (const Preset& preset : presets()) table.rows.push_back({preset.name, preset.summary});
@@ -64,8 +72,8 @@ CatalogTable format_table() {
 }  // namespace
 
 std::vector<CatalogTable> catalog_tables() {
-  return {placement_table(), init_table(),   rope_table(),  optimizer_table(),
-          schedule_table(),  preset_table(), format_table()};
+  return {placement_table(), init_table(),  rope_table(),   optimizer_table(),
+          schedule_table(),  probe_table(), preset_table(), format_table()};
 }
 
 Choices catalog() {

@@ -32,6 +32,7 @@ std::vector<Command> commands() {
           prepare_command(),
           eval_command(),
           generate_command(),
+          diagnose_command(),
           verify_resume_command(),
           list_command(),
           schema_command()};
