@@ -65,7 +65,9 @@ CatalogTable preset_table() {
 CatalogTable format_table() {
   CatalogTable table{"formats", "", {}};
   for (const FormatInfo& row : list_formats())
-    table.rows.push_back({std::string(row.name), std::string(row.summary)});
+    table.rows.push_back({.name = std::string(row.name),
+                          .summary = std::string(row.summary),
+                          .extensions = {row.extensions.begin(), row.extensions.end()}});
   return table;
 }
 

@@ -13,6 +13,7 @@ struct CatalogRow {
   std::string name;
   std::string summary;                 ///< one line
   std::vector<std::string> options{};  ///< keys beside the choosing key that count with this row
+  std::vector<std::string> extensions{};  ///< of a format's files
 };
 
 struct CatalogTable {

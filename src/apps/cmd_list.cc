@@ -13,6 +13,7 @@ std::string as_json(const CatalogTable& table) {
   for (const CatalogRow& row : table.rows) {
     Json object = {{"name", row.name}, {"summary", row.summary}};
     if (!table.key.empty()) object["options"] = row.options;
+    if (!row.extensions.empty()) object["extensions"] = row.extensions;
     rows.push_back(std::move(object));
   }
   return rows.dump(2) + "\n";
@@ -46,7 +47,7 @@ Command list_command() {
           .example = "train-llm list placements",
           .min_arguments = 1,
           .max_arguments = 1,
-          .flags = {{"json", "", "print a list of objects with name, summary and options"}},
+          .flags = {{"json", "", "print a list of objects with name, summary and what else counts"}},
           .run = run};
 }
 
