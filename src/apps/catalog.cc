@@ -14,7 +14,7 @@ namespace fathom {
 namespace {
 
 CatalogTable placement_table() {
-  CatalogTable table{"placements", "model.norm.placement", {}};
+  CatalogTable table{"placements", {}};
   for (const Placement& row : placements())
     table.rows.push_back(
         {std::string(row.name), cat(row.formula, " (", row.source, ")"), row.options});
@@ -22,48 +22,48 @@ CatalogTable placement_table() {
 }
 
 CatalogTable init_table() {
-  CatalogTable table{"inits", "model.init.method", {}};
+  CatalogTable table{"inits", {}};
   for (const Initialization& row : initializations())
     table.rows.push_back({std::string(row.name), cat(row.formula, " (", row.source, ")")});
   return table;
 }
 
 CatalogTable rope_table() {
-  CatalogTable table{"rope_types", "model.rope_scaling.rope_type", {}};
+  CatalogTable table{"rope_types", {}};
   for (const RopeType& row : rope_types())
     table.rows.push_back({std::string(row.name), std::string(row.formula), row.options});
   return table;
 }
 
 CatalogTable optimizer_table() {
-  CatalogTable table{"optimizers", "optimizer.name", {}};
+  CatalogTable table{"optimizers", {}};
   for (const OptimizerRow& row : optimizers())
     table.rows.push_back({std::string(row.name), cat(row.formula, " (", row.source, ")")});
   return table;
 }
 
 CatalogTable schedule_table() {
-  CatalogTable table{"schedules", "lr_scheduler.type", {}};
+  CatalogTable table{"schedules", {}};
   for (const Schedule& row : schedules())
     table.rows.push_back({std::string(row.name), std::string(row.formula), row.options});
   return table;
 }
 
 CatalogTable probe_table() {
-  CatalogTable table{"probes", "", {}};
+  CatalogTable table{"probes", {}};
   for (const ProbeInfo& row : probes())
     table.rows.push_back({std::string(row.name), cat(row.formula, " (", row.source, ")")});
   return table;
 }
 
 CatalogTable preset_table() {
-  CatalogTable table{"presets", "", {}};
+  CatalogTable table{"presets", {}};
   for (const Preset& preset : presets()) table.rows.push_back({preset.name, preset.summary});
   return table;
 }
 
 CatalogTable format_table() {
-  CatalogTable table{"formats", "", {}};
+  CatalogTable table{"formats", {}};
   for (const FormatInfo& row : list_formats())
     table.rows.push_back({.name = std::string(row.name),
                           .summary = std::string(row.summary),
@@ -76,15 +76,6 @@ CatalogTable format_table() {
 std::vector<CatalogTable> catalog_tables() {
   return {placement_table(), init_table(),  rope_table(),   optimizer_table(),
           schedule_table(),  probe_table(), preset_table(), format_table()};
-}
-
-Choices catalog() {
-  Choices choices;
-  for (const CatalogTable& table : catalog_tables()) {
-    if (table.key.empty()) continue;
-    for (const CatalogRow& row : table.rows) choices[table.key].push_back({row.name, row.options});
-  }
-  return choices;
 }
 
 }  // namespace fathom

@@ -12,7 +12,7 @@ std::string as_json(const CatalogTable& table) {
   Json rows = Json::array();
   for (const CatalogRow& row : table.rows) {
     Json object = {{"name", row.name}, {"summary", row.summary}};
-    if (!table.key.empty()) object["options"] = row.options;
+    object["options"] = row.options;
     if (!row.extensions.empty()) object["extensions"] = row.extensions;
     rows.push_back(std::move(object));
   }
@@ -41,14 +41,15 @@ int run(Invocation& invocation) {
 
 Command list_command() {
   const std::string names = join(names_of(catalog_tables()), "|");
-  return {.name = "list",
-          .summary = "shows what there is to choose from",
-          .usage = names + " [--json]",
-          .example = "train-llm list placements",
-          .min_arguments = 1,
-          .max_arguments = 1,
-          .flags = {{"json", "", "print a list of objects with name, summary and what else counts"}},
-          .run = run};
+  return {
+      .name = "list",
+      .summary = "shows what there is to choose from",
+      .usage = names + " [--json]",
+      .example = "train-llm list placements",
+      .min_arguments = 1,
+      .max_arguments = 1,
+      .flags = {{"json", "", "print a list of objects with name, summary and what else counts"}},
+      .run = run};
 }
 
 }  // namespace fathom
