@@ -105,7 +105,7 @@ def main():
 
     def on_done(run, left):
         result = run.result()
-        found = f"perplexity {result['ppl']:.2f}" if result["status"] == "done" else f"diverged at step {result['step']}"
+        found = f"diverged at step {result['step']}" if result["status"] == "diverged" else f"loss {result['loss']}"
         print(f"{run.name()}: {found}, {result['seconds']:.0f} s; {left} to go", flush=True)
         report.write(folder, plan, all_runs, data, about)
 

@@ -7,16 +7,18 @@ HELD, NOT_HELD, NOT_TESTED = "held", "not held", "not tested"
 
 def failed(result, stuck_within):
     """Whether a run learned nothing from context: its loss stopped being finite, or stayed at the unigram loss."""
-    return result["status"] == "diverged" or result["loss"] > result["unigram_loss"] - stuck_within
+    return value(result, "loss") > result["unigram_loss"] - stuck_within
 
 
 def value(result, measure):
-    """A measure of a run; infinite where the run diverged."""
+    """A measure of a run; infinite where the run diverged, or where the number is too large for JSON."""
     if result["status"] == "diverged":
         return math.inf
     if measure.startswith("variance_"):
-        return result["variance"][0 if measure == "variance_first" else -1]
-    return result[measure]
+        found = result["variance"][0 if measure == "variance_first" else -1]
+    else:
+        found = result[measure]
+    return math.inf if found is None else found
 
 
 def mean(values):
@@ -32,7 +34,7 @@ def deviation(values):
 
 
 def number(value_, digits=4):
-    return f"{value_:.{digits}g}" if math.isfinite(value_) else "diverged"
+    return f"{value_:.{digits}g}" if math.isfinite(value_) else "not finite"
 
 
 def spread_text(values, digits=4):

@@ -22,7 +22,7 @@ def flops_per_second(program, run, folder):
     place.mkdir(parents=True)
     text, tokenizer = place / "text.txt", place / "tokenizer.model"
     text.write_text(made_up_text(3000), encoding="utf-8")
-    program.run("tokenizer", "train", text, "--vocab-size", 120, "--output", tokenizer)
+    program.run("tokenizer", "train", text, "--vocab-size", 300, "--output", tokenizer)
     train = run.config.get("train", {})
     rows, most = 1, train.get("micro_batch_size", train.get("global_batch_size", 128))
     while True:

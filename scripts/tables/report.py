@@ -76,8 +76,8 @@ def write_column(lines, plan, column, found):
 
 def write_variance(lines, plan, column, found):
     """Mean over the seeds of each layer's output variance."""
-    layers = {row: [claims.mean(values) for values in zip(*(r["variance"] for r in results if r["status"] == "done"))]
-              for row, results in found.items()}
+    finite = lambda results: [r["variance"] for r in results if r["status"] == "done" and None not in r["variance"]]
+    layers = {row: [claims.mean(values) for values in zip(*finite(results))] for row, results in found.items()}
     layers = {row: values for row, values in layers.items() if values}
     if not layers:
         return

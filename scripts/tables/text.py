@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import json
-import pathlib
 
 import held_out
 from tables import TableError
@@ -70,10 +69,10 @@ def tokenizer(program, plan, given, text, folder):
 
 @dataclasses.dataclass
 class Data:
-    """Prepared: the keys that runs get, the validation's token file, and what identifies and describes all of it."""
+    """Prepared: the keys that runs get, the validation's token files, and what identifies and describes all of it."""
 
     keys: dict
-    validation: pathlib.Path
+    validation: list
     identity: list
     facts: dict
 
@@ -90,11 +89,9 @@ def prepare(program, config, text, model, folder):
     path.write_text(json.dumps({**config, "data": {**config.get("data", {}), **keys}}, indent=2))
     print("preparing token files", flush=True)
     files = program.facts("prepare", path)
-    validation = [pathlib.Path(file["path"]) for file in files if file["name"] == "validation"]
-    if len(validation) != 1:
-        raise TableError("--validation mixes text and token files; give one kind")
+    validation = [file["path"] for file in files if file["name"] == "data.validation"]
     identity = [file["content_sha256"] for file in files] + [checksum([model])]
     tokens = lambda name: sum(file["tokens"] for file in files if file["name"] == name)
-    return Data(keys, validation[0], identity, {
+    return Data(keys, validation, identity, {
         "files": len(text.train) + len(text.validation), "bytes": text.bytes(),
-        "train_tokens": tokens("train"), "validation_tokens": tokens("validation"), "sha256": identity})
+        "train_tokens": tokens("data.train"), "validation_tokens": tokens("data.validation"), "sha256": identity})

@@ -22,7 +22,7 @@ def check_trainer(trainer, train_llm, folder):
     text, tokenizer, out = folder / "text.txt", folder / "tokenizer.model", folder / "out"
     text.write_text("\n".join(" ".join(str(i * j % 97) for j in range(40)) for i in range(300)))
     shutil.rmtree(out, ignore_errors=True)
-    run(train_llm, "tokenizer", "train", text, "--vocab-size", 120, "--output", tokenizer)
+    run(train_llm, "tokenizer", "train", text, "--vocab-size", 300, "--output", tokenizer)
     words = [line.split() for line in run(trainer, text, tokenizer, out).splitlines()]
     losses = [float(line[1]) for line in words if line[0] == "loss"]
     assert len(losses) == 10 and losses[-1] < losses[0] - 0.3, losses
