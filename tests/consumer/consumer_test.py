@@ -20,7 +20,7 @@ def run(*command):
 def check_trainer(trainer, train_llm, folder):
     """Ten steps of its own loop; what it saves loads in train-llm eval, with the loss that it measured itself."""
     text, tokenizer, out = folder / "text.txt", folder / "tokenizer.model", folder / "out"
-    text.write_text("\n".join(" ".join(str(i * j % 97) for j in range(40)) for i in range(300)))
+    text.write_text("\n".join(" ".join(format(i * j % 997, "x") for j in range(40)) for i in range(300)))
     shutil.rmtree(out, ignore_errors=True)
     run(train_llm, "tokenizer", "train", text, "--vocab-size", 300, "--output", tokenizer)
     words = [line.split() for line in run(trainer, text, tokenizer, out).splitlines()]
