@@ -46,6 +46,14 @@ ModelConfig unusual_model() {
   return model;
 }
 
+ModelDescription plain(const ModelConfig& model, bool head_norms = false) {
+  ModelDescription description;
+  description.model = model;
+  description.plain_llama = true;
+  description.head_norms = head_norms;
+  return description;
+}
+
 void expect_equal(const ModelConfig& a, const ModelConfig& b) {
   EXPECT_EQ(a.hidden_size, b.hidden_size);
   EXPECT_EQ(a.intermediate_size, b.intermediate_size);
@@ -138,7 +146,7 @@ TEST(ConfigJson, WritesOnlyTheRopeKeysThatHaveAnEffect) {
   const auto rope_of = [&](const char* type) {
     model.rope_scaling.rope_type = type;
     return Json::parse(
-        config_json({.model = model, .plain_llama = true}, kChoices))["rope_scaling"];
+        config_json(plain(model), kChoices))["rope_scaling"];
   };
   EXPECT_TRUE(rope_of("default").is_null());
   EXPECT_EQ(rope_of("linear"), Json::parse(R"({"rope_type": "linear", "factor": 1.0})"));
@@ -148,7 +156,7 @@ TEST(ConfigJson, CallsAPlainModelWithQueryAndKeyNormsAQwen3) {
   ModelConfig model;
   model.qk_norm = "head";
   const Json config =
-      Json::parse(config_json({.model = model, .plain_llama = true, .head_norms = true}, kChoices));
+      Json::parse(config_json(plain(model, /*head_norms=*/true), kChoices));
   EXPECT_EQ(config["architectures"][0], "Qwen3ForCausalLM");
   EXPECT_EQ(config["model_type"], "qwen3");
   EXPECT_EQ(config["use_sliding_window"], false);

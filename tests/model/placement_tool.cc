@@ -2,7 +2,7 @@
 //
 //   placement_tool OUT.safetensors model.KEY=VALUE...
 //
-// OUT: "input", "target" [B, T]; "start.<name>", the parameters as they start, and "weight.<name>",
+// OUT, all float64: "input", "target" [B, T]; "start.<name>", the parameters as they start, and "weight.<name>",
 // moved at random, so that gains and gates show; "logits" and "gradient.<name>" of the mean loss.
 #include <iostream>
 
@@ -20,12 +20,10 @@ using Tensors = std::map<std::string, torch::Tensor>;
 void write(const std::string& path, const Tensors& tensors) {
   std::vector<TensorSpec> specs;
   for (const auto& [name, tensor] : tensors)
-    specs.push_back({name,
-                     tensor.scalar_type() == torch::kInt64 ? TensorType::kI64 : TensorType::kF64,
-                     tensor.sizes().vec()});
+    specs.push_back({name, TensorType::kF64, tensor.sizes().vec()});
   SafetensorsWriter writer(path, specs);
   for (const auto& [name, tensor] : tensors) {
-    const torch::Tensor host = tensor.contiguous();
+    const torch::Tensor host = tensor.to(torch::kFloat64).contiguous();
     writer.write(name, {static_cast<const std::byte*>(host.data_ptr()), host.nbytes()});
   }
   writer.publish();
