@@ -14,6 +14,7 @@ Command tokenizer_decode_command();
 Command prepare_command();
 Command eval_command();
 Command generate_command();
+Command diagnose_command();
 Command verify_resume_command();
 Command list_command();
 Command schema_command();

@@ -145,8 +145,7 @@ TEST(ConfigJson, WritesOnlyTheRopeKeysThatHaveAnEffect) {
   ModelConfig model;
   const auto rope_of = [&](const char* type) {
     model.rope_scaling.rope_type = type;
-    return Json::parse(
-        config_json(plain(model), kChoices))["rope_scaling"];
+    return Json::parse(config_json(plain(model), kChoices))["rope_scaling"];
   };
   EXPECT_TRUE(rope_of("default").is_null());
   EXPECT_EQ(rope_of("linear"), Json::parse(R"({"rope_type": "linear", "factor": 1.0})"));
@@ -155,8 +154,7 @@ TEST(ConfigJson, WritesOnlyTheRopeKeysThatHaveAnEffect) {
 TEST(ConfigJson, CallsAPlainModelWithQueryAndKeyNormsAQwen3) {
   ModelConfig model;
   model.qk_norm = "head";
-  const Json config =
-      Json::parse(config_json(plain(model, /*head_norms=*/true), kChoices));
+  const Json config = Json::parse(config_json(plain(model, /*head_norms=*/true), kChoices));
   EXPECT_EQ(config["architectures"][0], "Qwen3ForCausalLM");
   EXPECT_EQ(config["model_type"], "qwen3");
   EXPECT_EQ(config["use_sliding_window"], false);

@@ -2,15 +2,16 @@
 //
 //   placement_tool OUT.safetensors model.KEY=VALUE...
 //
-// OUT, all float64: "input", "target" [B, T]; "start.<name>", the parameters as they start, and "weight.<name>",
-// moved at random, so that gains and gates show; "logits" and "gradient.<name>" of the mean loss.
+// OUT, all float64: "input", "target" [B, T]; "start.<name>", the parameters as they start, and
+// "weight.<name>", moved at random, so that gains and gates show; "logits" and "gradient.<name>" of
+// the mean loss.
 #include <iostream>
 
-#include "apps/catalog.h"
 #include "fathom/config/load.h"
 #include "fathom/io/safetensors.h"
 #include "fathom/model/llama.h"
 #include "fathom/model/profile.h"
+#include "fathom/train/choices.h"
 
 namespace fathom {
 namespace {
@@ -35,7 +36,7 @@ void copy_parameters(const Llama& model, const std::string& prefix, Tensors& int
 }
 
 int run(const std::string& out, const std::vector<Override>& overrides) {
-  const ModelConfig config = load_run_config("smoke", overrides, catalog()).config.model;
+  const ModelConfig config = load_run_config("smoke", overrides, config_choices()).config.model;
   Llama model(config, resolve_plan(config), torch::kFloat64, torch::kFloat64);
   model->start_weights(1);
   torch::manual_seed(1);
