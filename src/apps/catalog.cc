@@ -17,35 +17,45 @@ CatalogTable placement_table() {
   CatalogTable table{"placements", {}};
   for (const Placement& row : placements())
     table.rows.push_back(
-        {std::string(row.name), cat(row.formula, " (", row.source, ")"), row.options});
+        {std::string(row.name), std::string(row.formula), std::string(row.source), row.options});
+  return table;
+}
+
+CatalogTable scaling_table() {
+  CatalogTable table{"scalings", {}};
+  for (const Scaling& row : scalings())
+    table.rows.push_back(
+        {std::string(row.name), std::string(row.formula), std::string(row.source), row.options});
   return table;
 }
 
 CatalogTable init_table() {
   CatalogTable table{"inits", {}};
   for (const Initialization& row : initializations())
-    table.rows.push_back({std::string(row.name), cat(row.formula, " (", row.source, ")")});
+    table.rows.push_back(
+        {std::string(row.name), std::string(row.formula), std::string(row.source)});
   return table;
 }
 
 CatalogTable rope_table() {
   CatalogTable table{"rope_types", {}};
   for (const RopeType& row : rope_types())
-    table.rows.push_back({std::string(row.name), std::string(row.formula), row.options});
+    table.rows.push_back({std::string(row.name), std::string(row.formula), "", row.options});
   return table;
 }
 
 CatalogTable optimizer_table() {
   CatalogTable table{"optimizers", {}};
   for (const OptimizerRow& row : optimizers())
-    table.rows.push_back({std::string(row.name), cat(row.formula, " (", row.source, ")")});
+    table.rows.push_back(
+        {std::string(row.name), std::string(row.formula), std::string(row.source)});
   return table;
 }
 
 CatalogTable schedule_table() {
   CatalogTable table{"schedules", {}};
   for (const Schedule& row : schedules())
-    table.rows.push_back({std::string(row.name), std::string(row.formula), row.options});
+    table.rows.push_back({std::string(row.name), std::string(row.formula), "", row.options});
   return table;
 }
 
@@ -74,8 +84,8 @@ CatalogTable format_table() {
 }  // namespace
 
 std::vector<CatalogTable> catalog_tables() {
-  return {placement_table(), init_table(),  rope_table(),   optimizer_table(),
-          schedule_table(),  probe_table(), preset_table(), format_table()};
+  return {placement_table(), scaling_table(), init_table(),   rope_table(),  optimizer_table(),
+          schedule_table(),  probe_table(),   preset_table(), format_table()};
 }
 
 }  // namespace fathom

@@ -8,6 +8,7 @@
 
 #include "fathom/base/json.h"
 #include "fathom/io/checkpoint_directory.h"
+#include "fathom/io/plan_json.h"
 #include "fathom/io/safetensors.h"
 #include "fathom/version.h"
 
@@ -209,6 +210,25 @@ void compare_identities(const std::filesystem::path& directory, const Json& save
   log.warn(change);
 }
 
+/// The plan that a model directory states, or that its config says.
+ModelPlan saved_plan(const std::filesystem::path& directory, const SavedModelConfig& saved) {
+  if (saved.plan.is_null()) return resolve_plan(saved.model);
+  try {
+    ModelPlan plan = plan_from_json(saved.plan);
+    const auto layers = static_cast<int64_t>(plan.layers.size());
+    if (layers != saved.model.num_hidden_layers)
+      throw std::invalid_argument(cat("it has ", layers, " layers, and num_hidden_layers is ",
+                                      saved.model.num_hidden_layers));
+    return plan;
+  } catch (const std::invalid_argument& error) {
+    throw CheckpointError(
+        cat((directory / "config.json").string(), ": fathom.plan: ", error.what()));
+  } catch (const Json::exception& error) {
+    throw CheckpointError(
+        cat((directory / "config.json").string(), ": fathom.plan: ", error.what()));
+  }
+}
+
 }  // namespace
 
 std::filesystem::path save_checkpoint(const std::filesystem::path& root, TrainState& state,
@@ -228,14 +248,18 @@ std::filesystem::path save_checkpoint(const std::filesystem::path& root, TrainSt
   write_tensors(writer.file(kWeights), weights);
   write_tensors(writer.file(kOptimizer), optimizer);
   write_text_file(writer.file(kState), state_json(state, content.identity).dump(1) + "\n");
+  const ModelPlan& plan = state.model->plan();
   const bool bf16 = state.optimizer.states().front().parameter.scalar_type() == torch::kBFloat16;
-  write_hugging_face_files(writer.file(kState).parent_path(),
-                           {.model = state.model->config(),
-                            .tokens = content.tokens,
-                            .dtype = bf16 ? "bfloat16" : "float32",
-                            .norm_scale_folded = !factors.empty(),
-                            .plain_llama = is_plain_llama(state.model->plan())},
-                           content.tokenizer_model, content.choices);
+  write_hugging_face_files(
+      writer.file(kState).parent_path(),
+      {.model = state.model->config(),
+       .tokens = content.tokens,
+       .dtype = bf16 ? "bfloat16" : "float32",
+       .norm_scale_folded = !factors.empty(),
+       .plain_llama = is_plain_llama(plan),
+       .head_norms = plan.layers.front().attention.query_norm == HeadNorm::head,
+       .plan = plan_to_json(plan)},
+      content.tokenizer_model, content.choices);
   return writer.publish().directory;
 }
 
@@ -262,7 +286,7 @@ void load_checkpoint(const std::filesystem::path& directory, TrainState& state,
 Llama load_model(const std::filesystem::path& directory, torch::Device device,
                  torch::ScalarType dtype, const Choices& choices) {
   const SavedModelConfig saved = read_model_config(directory, choices);
-  ModelPlan plan = resolve_plan(saved.model);
+  ModelPlan plan = saved_plan(directory, saved);
   if (saved.norm_scale_folded) {
     for (LayerPlan& layer : plan.layers)
       layer.attention.norm_scale = layer.feed_forward.norm_scale = 1.0;

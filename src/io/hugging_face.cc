@@ -24,13 +24,14 @@ Json fathom_block(const ModelDescription& description, const Choices& choices) {
   fields.section("model", model);
   return {{"version", kBlockVersion},
           {"norm_scale", description.norm_scale_folded ? "folded" : "none"},
-          {"model", fields_to_json(fields, "model")}};
+          {"model", fields_to_json(fields, "model")},
+          {"plan", description.plan}};
 }
 
 SavedModelConfig read_block(const Json& block, const Choices& choices) {
   if (!block.is_object()) throw std::invalid_argument("fathom isn't an object");
   for (const auto& [key, value] : block.items()) {
-    if (key != "version" && key != "norm_scale" && key != "model")
+    if (key != "version" && key != "norm_scale" && key != "model" && key != "plan")
       throw std::invalid_argument(cat("unknown key 'fathom.", key, "'"));
   }
   const Json& version = block.at("version");
@@ -46,12 +47,13 @@ SavedModelConfig read_block(const Json& block, const Choices& choices) {
   Fields fields(choices);
   fields.section("model", saved.model);
   fields_from_json(block.at("model"), fields, "model");
+  saved.plan = block.at("plan");
   return saved;
 }
 
 /// Someone may have edited the keys that other programs read and expect us to follow.
 void check_agreement(const Json& config, const ModelConfig& model, const Choices& choices) {
-  const Json expected_keys = architecture_keys(model, choices);
+  const Json expected_keys = architecture_keys(model, /*qwen=*/false, choices);
   for (const auto& [key, expected] : expected_keys.items()) {
     const auto entry = config.find(key);
     if (entry == config.end() || entry->is_structured() || expected.is_structured()) continue;
@@ -78,7 +80,7 @@ SavedModelConfig parse_config(const Json& config, const Choices& choices) {
 }  // namespace
 
 std::string config_json(const ModelDescription& description, const Choices& choices) {
-  const bool qwen = description.model.qk_norm;
+  const bool qwen = description.head_norms;
   Json config = Json::object();
   if (description.plain_llama) {
     config["architectures"] = {qwen ? "Qwen3ForCausalLM" : "LlamaForCausalLM"};
@@ -87,7 +89,7 @@ std::string config_json(const ModelDescription& description, const Choices& choi
     config["architectures"] = {"FathomForCausalLM"};
     config["model_type"] = "fathom";
   }
-  config.update(architecture_keys(description.model, choices));
+  config.update(architecture_keys(description.model, qwen, choices));
   config["bos_token_id"] = id_or_null(description.tokens.bos);
   config["eos_token_id"] = id_or_null(description.tokens.eos);
   config["pad_token_id"] = id_or_null(description.tokens.pad);

@@ -99,7 +99,7 @@ void read_rope(const Json& config, Json& model) {
 
 }  // namespace
 
-Json architecture_keys(const ModelConfig& model, const Choices& choices) {
+Json architecture_keys(const ModelConfig& model, bool qwen, const Choices& choices) {
   ModelConfig explicit_model = model;
   explicit_model.num_key_value_heads = model.key_value_heads();
   explicit_model.head_dim = model.head_size();
@@ -124,7 +124,7 @@ Json architecture_keys(const ModelConfig& model, const Choices& choices) {
   keys["rope_scaling"] = model.rope_scaling.rope_type == "default" ? Json() : rope;
   rope["rope_theta"] = model.rope_theta;
   keys["rope_parameters"] = rope;
-  if (model.qk_norm) {
+  if (qwen) {
     keys["use_sliding_window"] = false;
     keys["sliding_window"] = nullptr;
   }
@@ -148,7 +148,7 @@ ModelConfig from_architecture_keys(const Json& config, const Choices& choices) {
     model["max_position_embeddings"] = longest;
   if (qwen && !model.contains("head_dim")) model["head_dim"] = 128;  // Qwen3Config's default
   read_rope(config, model);
-  model["qk_norm"] = qwen;
+  model["qk_norm"] = qwen ? "head" : "none";
 
   ModelConfig result;
   Fields fields(choices);

@@ -7,7 +7,7 @@
 namespace fathom {
 
 /// What transformers needs to know of a plain model's shape and computation.
-Json architecture_keys(const ModelConfig& model, const Choices& choices);
+Json architecture_keys(const ModelConfig& model, bool qwen, const Choices& choices);
 
 /// The model that the keys of a plain Llama or Qwen3 describe.
 /// @throws std::invalid_argument naming the key that isn't supported

@@ -26,6 +26,7 @@ std::vector<Choice> rows_of(const Table& table) {
 
 Choices config_choices() {
   return {{"model.norm.placement", rows_of(placements())},
+          {"model.norm.scaling", rows_of(scalings())},
           {"model.init.method", rows_of(initializations())},
           {"model.rope_scaling.rope_type", rows_of(rope_types())},
           {"optimizer.name", rows_of(optimizers())},

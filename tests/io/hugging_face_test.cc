@@ -33,12 +33,25 @@ ModelConfig unusual_model() {
   model.rope_scaling = {"llama3", 8.5, 1.25, 4.5, 512};
   model.tie_word_embeddings = true;
   model.attention_bias = true;
-  model.qk_norm = true;
+  model.qk_norm = "head";
   model.max_position_embeddings = 4096;
   model.initializer_range = 0.1;
-  model.norm = {"lns", 0.3, "before_norm", "attention", 2, "off"};
+  model.norm.placement = "lns x2, mix x1";
+  model.norm.exponent = 0.3;
+  model.norm.position = "before_norm";
+  model.norm.sublayers = "attention";
+  model.norm.post_layers = 2;
+  model.norm.final_norm = "off";
   model.init = {"scaled", 1.0 / 3.0};
   return model;
+}
+
+ModelDescription plain(const ModelConfig& model, bool head_norms = false) {
+  ModelDescription description;
+  description.model = model;
+  description.plain_llama = true;
+  description.head_norms = head_norms;
+  return description;
 }
 
 void expect_equal(const ModelConfig& a, const ModelConfig& b) {
@@ -132,8 +145,7 @@ TEST(ConfigJson, WritesOnlyTheRopeKeysThatHaveAnEffect) {
   ModelConfig model;
   const auto rope_of = [&](const char* type) {
     model.rope_scaling.rope_type = type;
-    return Json::parse(
-        config_json({.model = model, .plain_llama = true}, kChoices))["rope_scaling"];
+    return Json::parse(config_json(plain(model), kChoices))["rope_scaling"];
   };
   EXPECT_TRUE(rope_of("default").is_null());
   EXPECT_EQ(rope_of("linear"), Json::parse(R"({"rope_type": "linear", "factor": 1.0})"));
@@ -141,8 +153,8 @@ TEST(ConfigJson, WritesOnlyTheRopeKeysThatHaveAnEffect) {
 
 TEST(ConfigJson, CallsAPlainModelWithQueryAndKeyNormsAQwen3) {
   ModelConfig model;
-  model.qk_norm = true;
-  const Json config = Json::parse(config_json({.model = model, .plain_llama = true}, kChoices));
+  model.qk_norm = "head";
+  const Json config = Json::parse(config_json(plain(model, /*head_norms=*/true), kChoices));
   EXPECT_EQ(config["architectures"][0], "Qwen3ForCausalLM");
   EXPECT_EQ(config["model_type"], "qwen3");
   EXPECT_EQ(config["use_sliding_window"], false);
@@ -195,7 +207,7 @@ TEST(ReadModelConfig, ReadsAQwen3) {
   config["use_sliding_window"] = false;
   config["sliding_window"] = 4096;
   const ModelConfig model = read(config.dump()).model;
-  EXPECT_TRUE(model.qk_norm);
+  EXPECT_EQ(model.qk_norm, "head");
   EXPECT_EQ(model.head_size(), 128);  // Qwen3Config's default, not hidden_size / heads
 }
 
@@ -220,7 +232,7 @@ TEST(ReadModelConfig, RefusesWhatItWouldComputeDifferently) {
       {"auto_map", {{"AutoModel", "x.y"}}, "auto_map is"},
       {"rope_scaling",
        {{"rope_type", "yarn"}, {"factor", 2.0}},
-       "model.rope_scaling.rope_type is \"yarn\"; allowed: default, linear, llama3"},
+       "model.rope_scaling.rope_type is 'yarn'; allowed: default, linear, llama3"},
       {"rope_scaling",
        {{"rope_type", "linear"}, {"beta_fast", 2.0}},
        "unknown key 'model.rope_scaling.beta_fast'"},
@@ -240,17 +252,17 @@ TEST(ReadModelConfig, RefusesValuesThatMakeNoModel) {
     std::string reason;
   } cases[] = {
       {"hidden_size", nullptr, "hidden_size is missing"},
-      {"hidden_size", 0, "model.hidden_size is 0; allowed: at least 1"},
+      {"hidden_size", 0, "model.hidden_size is 0; allowed: a whole number, at least 1"},
       {"hidden_size", -64, "model.hidden_size is -64"},
       {"hidden_size", 64.5, "model.hidden_size is 64.5; allowed: a whole number"},
-      {"hidden_size", "64", "model.hidden_size is \"64\"; allowed: a whole number"},
+      {"hidden_size", "64", "model.hidden_size is '64'; allowed: a whole number"},
       {"hidden_size", uint64_t{1} << 63, "model.hidden_size is 9223372036854775808"},
       {"hidden_size", 1'000'000'000, "at most 16777216"},
       {"hidden_size", 66, "model.hidden_size is 66, not a multiple of num_attention_heads"},
       {"num_key_value_heads", 3, "model.num_key_value_heads is 3"},
       {"tie_word_embeddings", 1, "model.tie_word_embeddings is 1; allowed: true or false"},
-      {"rms_norm_eps", "1e-6", "model.rms_norm_eps is \"1e-6\"; allowed: a number"},
-      {"head_dim", {16}, "model.head_dim is [16]; allowed: a whole number"},
+      {"rms_norm_eps", "1e-6", "model.rms_norm_eps is '1e-6'; allowed: a number"},
+      {"head_dim", {16}, "model.head_dim is a list of 1; allowed: a whole number"},
   };
   for (const auto& bad : cases)
     EXPECT_THAT(refusal(llama_with(bad.key, bad.value)), HasSubstr(bad.reason)) << bad.key;
@@ -275,7 +287,7 @@ TEST(ReadModelConfig, RefusesABlockThatIsDamagedNewerOrContradicted) {
   EXPECT_THAT(refused([](Json& c) { c["fathom"]["model"]["norm"]["placment"] = "pre"; }),
               HasSubstr("unknown key 'model.norm.placment'; did you mean 'model.norm.placement'?"));
   EXPECT_THAT(refused([](Json& c) { c["fathom"]["model"]["norm"]["placement"] = "lsn"; }),
-              HasSubstr("model.norm.placement is \"lsn\"; allowed: pre, mix, lns"));
+              HasSubstr("model.norm.placement is 'lsn'; allowed: pre, mix, lns"));
   EXPECT_THAT(refused([](Json& c) { c["hidden_size"] = 384; }),
               HasSubstr("hidden_size is 384, but the block fathom says 768: change both"));
   EXPECT_THAT(refused([](Json& c) { c["tie_word_embeddings"] = true; }),

@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "fathom/base/json.h"
 #include "fathom/config/model_config.h"
 
 namespace fathom {
@@ -25,8 +26,10 @@ struct ModelDescription {
   SpecialTokens tokens = {};
   std::string dtype = "float32";   ///< of most weights, by torch's name
   bool norm_scale_folded = false;  ///< the gains of the norms hold the placement's norm_scale
-  /// LlamaForCausalLM (with qk_norm: Qwen3ForCausalLM) computes the same from these weights.
+  /// LlamaForCausalLM (with head_norms: Qwen3ForCausalLM) computes the same from these weights.
   bool plain_llama = false;
+  bool head_norms = false;  ///< an RMSNorm on each head of query and key
+  Json plan = {};           ///< of every site (io/plan_json.h)
 };
 
 /// config.json. A plain model is a LlamaForCausalLM that transformers 4 and 5 read; any other has
@@ -51,6 +54,7 @@ void write_hugging_face_files(const std::filesystem::path& directory,
 struct SavedModelConfig {
   ModelConfig model = {};
   bool norm_scale_folded = false;
+  Json plan = {};  ///< null where the directory has none: model says it all
 };
 
 /// Reads DIRECTORY/config.json: the block "fathom", or without it a plain Llama or Qwen3.
