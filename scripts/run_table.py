@@ -24,7 +24,8 @@ def arguments():
     parser.add_argument("--validation", type=path, nargs="+", metavar="PATH", default=[],
                         help="held-out text (default: files with 'validation' in their names, or a twentieth)")
     parser.add_argument("--tokenizer", type=path, metavar="FILE", help="SentencePiece .model (default: as the plan says)")
-    parser.add_argument("--out", type=path, metavar="DIR", help="default: out/PLAN/SCALE")
+    parser.add_argument("--out", type=path, metavar="DIR",
+                        help="default: out/PLAN/SCALE; the table of --embedding-std X goes to its folder embedding-X")
     parser.add_argument("--embedding-std", type=float, metavar="X", help="start of the embeddings (default: the config's)")
     parser.add_argument("--rows", type=words, metavar="A,B", help="only these rows")
     parser.add_argument("--columns", type=words, metavar="A,B", help="only these sizes")
@@ -59,11 +60,9 @@ def text_paths(options, plan):
     return [path]
 
 
-def output_folder(options):
-    if options.out:
-        return options.out
-    start = "" if options.embedding_std is None else f"-embedding-{options.embedding_std:g}"
-    return ROOT / "out" / options.plan.stem / (options.scale + start)
+def report_folder(options, folder):
+    """Tables of another start lie beside each other: text, tokenizer and runs are shared."""
+    return folder if options.embedding_std is None else folder / f"embedding-{options.embedding_std:g}"
 
 
 def notes(options, plan, program):
@@ -87,8 +86,9 @@ def main():
     seeds = planned[:options.seeds] + list(range(len(planned) + 1, (options.seeds or 0) + 1))
     jobs = options.jobs or default_jobs(plan)
     program = programs.Program(options.train_llm)
-    folder = output_folder(options)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = options.out or ROOT / "out" / options.plan.stem / options.scale
+    reports = report_folder(options, folder)
+    reports.mkdir(parents=True, exist_ok=True)
     extra = {} if options.embedding_std is None else {"model": {"init": {"embedding_std": options.embedding_std}}}
     text = texts.find(program, text_paths(options, plan), options.validation, folder / "text")
     free = table_runs.free_bytes(folder)
@@ -107,11 +107,11 @@ def main():
         result = run.result()
         found = f"diverged at step {result['step']}" if result["status"] == "diverged" else f"loss {result['loss']}"
         print(f"{run.name()}: {found}, {result['seconds']:.0f} s; {left} to go", flush=True)
-        report.write(folder, plan, all_runs, data, about)
+        report.write(reports, plan, all_runs, data, about)
 
     table_runs.run_all(program, all_runs, data, jobs, on_done)
-    report.write(folder, plan, all_runs, data, about)
-    print(f"{folder / 'table.md'}, table.csv and runs.csv are written")
+    report.write(reports, plan, all_runs, data, about)
+    print(f"{reports / 'table.md'}, table.csv and runs.csv are written")
 
 
 if __name__ == "__main__":

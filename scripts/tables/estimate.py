@@ -56,7 +56,7 @@ def seconds_left(program, runs, jobs, folder):
         speed = sum(run.cost["flops"] for run, _ in done) / sum(result["seconds"] for _, result in done)
     else:
         speed = flops_per_second(program, min(left, key=lambda run: run.cost["flops"]), folder)
-    return sum(run.cost["flops"] for run in left) / speed / jobs
+    return sum(run.cost["flops"] for run in left) / speed / min(jobs, len(left))
 
 
 def disk_bytes(runs, jobs, text_bytes, packed):

@@ -221,6 +221,7 @@ class Table(unittest.TestCase):
             self.small.text.write_text(original)
         config = self.run_table("changed", "--rows", "pre", "--seeds", "1", "--embedding-std", "0.632")
         self.assertIn("1 of 1 runs are to do", config.stdout, config.stderr)
+        self.assertIn("start: 0.632", (self.folder / "changed" / "embedding-0.632" / "table.md").read_text())
         self.assertEqual(len(self.results("changed")["pre", 1]), 3)
 
     def test_a_dry_run_trains_nothing(self):
