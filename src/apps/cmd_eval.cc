@@ -18,7 +18,7 @@ int run(Invocation& invocation) {
   const auto directory = find_model(invocation.arguments()[0], stop, log);
   const torch::Device device = choose_device(invocation.text("device", "auto"));
   Llama model = load_model(directory, device, torch::kFloat32, invocation.choices());
-  const Tokenizer tokenizer = Tokenizer::load(directory / "tokenizer.model");
+  const Tokenizer tokenizer = load_tokenizer(directory);
   check_vocabulary(tokenizer, model->config().vocab_size);
 
   DataConfig data;

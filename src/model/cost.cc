@@ -54,7 +54,8 @@ ParameterCount count_parameters(const ModelConfig& config, const ModelPlan& plan
   count.embedding = config.vocab_size * config.hidden_size;
   count.head = config.tie_word_embeddings ? 0 : count.embedding;
   count.final_norm = plan.final_norm ? config.hidden_size : 0;
-  const int64_t biases = config.attention_bias ? w.query + 2 * w.key_value + w.hidden : 0;
+  const int64_t biases = (config.attention_bias ? w.query + 2 * w.key_value : 0) +
+                         (config.output_bias() ? w.hidden : 0);
   const int64_t head_norms = config.qk_norm ? 2 * config.head_size() : 0;
   for (const LayerPlan& layer : plan.layers) {
     const int64_t norms = num_norms(layer.attention) + num_norms(layer.feed_forward);

@@ -30,9 +30,10 @@ ModelConfig unusual_model() {
   model.vocab_size = 1234;
   model.rms_norm_eps = 1e-5;
   model.rope_theta = 123456.789;
-  model.rope_scaling = {"llama3", 8.5, 1.25, 4.5, 512};
+  model.rope_scaling = {"llama3", 8.5, 1.25, 4.5, 512, 31.5, 1.5, 1.2, 0.7, 0.9, false};
   model.tie_word_embeddings = true;
   model.attention_bias = true;
+  model.attention_output_bias = false;
   model.qk_norm = true;
   model.max_position_embeddings = 4096;
   model.initializer_range = 0.1;
@@ -57,6 +58,13 @@ void expect_equal(const ModelConfig& a, const ModelConfig& b) {
   EXPECT_EQ(a.rope_scaling.high_freq_factor, b.rope_scaling.high_freq_factor);
   EXPECT_EQ(a.rope_scaling.original_max_position_embeddings,
             b.rope_scaling.original_max_position_embeddings);
+  EXPECT_EQ(a.rope_scaling.beta_fast, b.rope_scaling.beta_fast);
+  EXPECT_EQ(a.rope_scaling.beta_slow, b.rope_scaling.beta_slow);
+  EXPECT_EQ(a.rope_scaling.attention_factor, b.rope_scaling.attention_factor);
+  EXPECT_EQ(a.rope_scaling.mscale, b.rope_scaling.mscale);
+  EXPECT_EQ(a.rope_scaling.mscale_all_dim, b.rope_scaling.mscale_all_dim);
+  EXPECT_EQ(a.rope_scaling.truncate, b.rope_scaling.truncate);
+  EXPECT_EQ(a.attention_output_bias, b.attention_output_bias);
   EXPECT_EQ(a.tie_word_embeddings, b.tie_word_embeddings);
   EXPECT_EQ(a.attention_bias, b.attention_bias);
   EXPECT_EQ(a.qk_norm, b.qk_norm);
@@ -96,7 +104,10 @@ Json llama_with(const std::string& key, const Json& value) {
 TEST(ConfigJson, BringsBackEveryKeyOfTheModelExactly) {
   for (const bool plain : {true, false}) {
     for (const bool folded : {true, false}) {
-      const ModelDescription description{unusual_model(), {}, "bfloat16", folded, plain};
+      const ModelDescription description{.model = unusual_model(),
+                                         .dtype = "bfloat16",
+                                         .norm_scale_folded = folded,
+                                         .plain_llama = plain};
       const SavedModelConfig saved = read(config_json(description, kChoices));
       expect_equal(saved.model, description.model);
       EXPECT_EQ(saved.norm_scale_folded, folded);
@@ -107,8 +118,11 @@ TEST(ConfigJson, BringsBackEveryKeyOfTheModelExactly) {
 
 TEST(ConfigJson, CallsAPlainModelALlamaWithBothGenerationsOfKeys) {
   ModelConfig model;
-  model.rope_scaling = {"llama3", 8, 1, 4, 8192};
-  const ModelDescription description{model, {1, 2, std::nullopt}, "float32", true, true};
+  model.rope_scaling.rope_type = "llama3";
+  model.rope_scaling.factor = 8;
+  model.rope_scaling.original_max_position_embeddings = 8192;
+  const ModelDescription description{
+      .model = model, .tokens = {1, {2}, std::nullopt}, .norm_scale_folded = true, .plain_llama = true};
   const Json config = Json::parse(config_json(description, kChoices));
   EXPECT_EQ(config["architectures"], Json::parse(R"(["LlamaForCausalLM"])"));
   EXPECT_EQ(config["model_type"], "llama");
@@ -148,6 +162,22 @@ TEST(ConfigJson, CallsAPlainModelWithQueryAndKeyNormsAQwen3) {
   EXPECT_EQ(config["use_sliding_window"], false);
 }
 
+TEST(ConfigJson, KeepsTheArchitectureThatAModelCameAsWhereItIsStillOne) {
+  ModelConfig model;
+  const auto type_of = [&](const char* preferred) {
+    return Json::parse(config_json(
+        {.model = model, .plain_llama = true, .model_type = preferred}, kChoices))["model_type"];
+  };
+  EXPECT_EQ(type_of(""), "llama");
+  EXPECT_EQ(type_of("mistral"), "mistral");
+  model.attention_bias = true;
+  EXPECT_EQ(type_of("mistral"), "llama");
+  model.attention_output_bias = false;
+  EXPECT_EQ(type_of("llama"), "qwen2");
+  model.qk_norm = true;  // no architecture of transformers has both
+  EXPECT_EQ(type_of(""), "fathom");
+}
+
 TEST(ConfigJson, NeverCallsAnotherModelALlama) {
   const Json config = Json::parse(config_json({}, kChoices));
   EXPECT_EQ(config["architectures"][0], "FathomForCausalLM");
@@ -155,8 +185,10 @@ TEST(ConfigJson, NeverCallsAnotherModelALlama) {
 }
 
 TEST(GenerationConfigJson, NamesTheTokensThatThereAre) {
-  EXPECT_EQ(Json::parse(generation_config_json({1, 2, 0})),
+  EXPECT_EQ(Json::parse(generation_config_json({1, {2}, 0})),
             Json::parse(R"({"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0})"));
+  EXPECT_EQ(Json::parse(generation_config_json({1, {2, 3}, {}}))["eos_token_id"],
+            Json::parse("[2, 3]"));
   EXPECT_EQ(Json::parse(generation_config_json({})), Json::object());
 }
 
@@ -199,17 +231,67 @@ TEST(ReadModelConfig, ReadsAQwen3) {
   EXPECT_EQ(model.head_size(), 128);  // Qwen3Config's default, not hidden_size / heads
 }
 
+TEST(ReadModelConfig, GivesAQwen2BiasesOnAllButTheOutput) {
+  Json config = llama_with("model_type", "qwen2");
+  config["architectures"] = {"Qwen2ForCausalLM"};
+  config["num_key_value_heads"] = 2;
+  const SavedModelConfig saved = read(config.dump());
+  EXPECT_TRUE(saved.model.attention_bias);
+  EXPECT_FALSE(saved.model.output_bias());
+  EXPECT_EQ(saved.model.max_position_embeddings, 32768);  // Qwen2Config's default
+  EXPECT_EQ(saved.model_type, "qwen2");
+}
+
+TEST(ReadModelConfig, TakesASlidingWindowThatNoContextLeaves) {
+  Json config = llama_with("model_type", "mistral");
+  config["architectures"] = {"MistralForCausalLM"};
+  config["num_key_value_heads"] = 4;
+  EXPECT_THAT(refusal(config), HasSubstr("sliding_window is 4096; only full attention"));
+  config["sliding_window"] = nullptr;
+  EXPECT_EQ(read(config.dump()).model.max_position_embeddings, 131072);
+  config["sliding_window"] = 64;
+  config["max_position_embeddings"] = 64;
+  EXPECT_EQ(read(config.dump()).model_type, "mistral");
+  config["max_position_embeddings"] = 65;
+  EXPECT_THAT(refusal(config), HasSubstr("model.max_position_embeddings=64 limits them to it"));
+}
+
+TEST(ReadModelConfig, TakesOverridesForWhatAPlainConfigCantSay) {
+  const TemporaryDirectory directory;
+  const auto read_with = [&](const Json& config, const std::vector<Override>& overrides) {
+    write_file(directory / "config.json", config.dump());
+    return read_model_config(directory.path(), kChoices, overrides).model.norm.placement;
+  };
+  const std::vector<Override> lns = {{"model.norm.placement", "lns"}};
+  EXPECT_EQ(read_with(kLlama, lns), "lns");
+  const auto refused = [&](const auto& overrides) {
+    return message_of<ConfigError>([&] { read_with(kLlama, overrides); });
+  };
+  using Overrides = std::vector<Override>;
+  EXPECT_THAT(refused(Overrides{{"model.norm.placment", "lns"}}),
+              HasSubstr("unknown key 'model.norm.placment'; did you mean"));
+  EXPECT_THAT(refused(Overrides{{"model.norm.exponent", "1"}}), HasSubstr("has no effect"));
+  const Json ours = Json::parse(config_json({.plain_llama = true}, kChoices));
+  EXPECT_THAT(message_of<CheckpointError>([&] { read_with(ours, lns); }),
+              HasSubstr("has a block \"fathom\", which says all of the model"));
+}
+
 TEST(ReadModelConfig, RefusesWhatItWouldComputeDifferently) {
   const struct {
     std::string key;
     Json value;
     std::string reason;
   } cases[] = {
-      {"architectures", {"MistralForCausalLM"}, "architectures is \"MistralForCausalLM\""},
+      {"architectures",
+       {"MistralForCausalLM"},
+       "architectures is \"MistralForCausalLM\"; with model_type llama it must be LlamaForCausalLM"},
       {"architectures", {"LlamaForSequenceClassification"}, "architectures is \"LlamaForSeq"},
-      {"model_type", "gpt2", "model_type is \"gpt2\"; llama and qwen3 are supported"},
+      {"model_type", "gpt2", "model_type is \"gpt2\"; supported: llama, mistral, qwen2, qwen3"},
       {"model_type", nullptr, "model_type is null"},
       {"model_type", "fathom", "model_type is \"fathom\""},
+      {"model_type", "mixtral", "model_type is \"mixtral\""},
+      {"model_type", 1, "model_type is 1"},
+      {"eos_token_id", "two", "eos_token_id is \"two\"; allowed: a token id"},
       {"hidden_act", "gelu", "hidden_act is \"gelu\"; only \"silu\" is supported"},
       {"mlp_bias", true, "mlp_bias is true"},
       {"attention_dropout", 0.1, "attention_dropout is 0.1"},
@@ -219,11 +301,14 @@ TEST(ReadModelConfig, RefusesWhatItWouldComputeDifferently) {
       {"quantization_config", {{"bits", 4}}, "quantization_config is {\"bits\":4}"},
       {"auto_map", {{"AutoModel", "x.y"}}, "auto_map is"},
       {"rope_scaling",
-       {{"rope_type", "yarn"}, {"factor", 2.0}},
-       "model.rope_scaling.rope_type is \"yarn\"; allowed: default, linear, llama3"},
+       {{"rope_type", "longrope"}, {"factor", 2.0}},
+       "model.rope_scaling.rope_type is \"longrope\"; allowed: default, linear, llama3"},
       {"rope_scaling",
-       {{"rope_type", "linear"}, {"beta_fast", 2.0}},
-       "unknown key 'model.rope_scaling.beta_fast'"},
+       {{"rope_type", "linear"}, {"short_factor", {2.0}}},
+       "unknown key 'model.rope_scaling.short_factor'"},
+      {"rope_parameters",
+       {{"rope_type", "default"}, {"partial_rotary_factor", 0.5}},
+       "rope_parameters.partial_rotary_factor is 0.5"},
       {"rope_scaling", 2.0, "rope_scaling is 2.0; it must be an object"},
       {"rope_parameters",
        {{"full_attention", {{"rope_theta", 1e4}}}},

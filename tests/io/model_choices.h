@@ -14,7 +14,11 @@ inline Choices model_choices() {
        {{"default", {}},
         {"linear", {"factor"}},
         {"llama3",
-         {"factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"}}}}};
+         {"factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"}},
+        {"dynamic", {"factor"}},
+        {"yarn",
+         {"factor", "original_max_position_embeddings", "beta_fast", "beta_slow",
+          "attention_factor", "mscale", "mscale_all_dim", "truncate"}}}}};
 }
 
 }  // namespace fathom
