@@ -75,7 +75,10 @@ WeightFiles::WeightFiles(const fs::path& directory) {
     throw CheckpointError(cat(directory.string(), " holds both ", kWeightsFile, " and ",
                               kWeightsIndex, ", which may differ; remove one"));
   path_ = directory / (single ? kWeightsFile : kWeightsIndex);
-  if (!single) return open_shards(directory);
+  if (!single) {
+    open_shards(directory);
+    return;
+  }
   files_.emplace_back(path_);
   for (const auto& [name, tensor] : files_[0].tensors()) tensors_[name] = &tensor;
 }
