@@ -16,35 +16,45 @@ CatalogTable placement_table() {
   CatalogTable table{"placements", "model.norm.placement", {}};
   for (const Placement& row : placements())
     table.rows.push_back(
-        {std::string(row.name), cat(row.formula, " (", row.source, ")"), row.options});
+        {std::string(row.name), std::string(row.formula), std::string(row.source), row.options});
+  return table;
+}
+
+CatalogTable scaling_table() {
+  CatalogTable table{"scalings", "model.norm.scaling", {}};
+  for (const Scaling& row : scalings())
+    table.rows.push_back(
+        {std::string(row.name), std::string(row.formula), std::string(row.source), row.options});
   return table;
 }
 
 CatalogTable init_table() {
   CatalogTable table{"inits", "model.init.method", {}};
   for (const Initialization& row : initializations())
-    table.rows.push_back({std::string(row.name), cat(row.formula, " (", row.source, ")")});
+    table.rows.push_back(
+        {std::string(row.name), std::string(row.formula), std::string(row.source)});
   return table;
 }
 
 CatalogTable rope_table() {
   CatalogTable table{"rope_types", "model.rope_scaling.rope_type", {}};
   for (const RopeType& row : rope_types())
-    table.rows.push_back({std::string(row.name), std::string(row.formula), row.options});
+    table.rows.push_back({std::string(row.name), std::string(row.formula), "", row.options});
   return table;
 }
 
 CatalogTable optimizer_table() {
   CatalogTable table{"optimizers", "optimizer.name", {}};
   for (const OptimizerRow& row : optimizers())
-    table.rows.push_back({std::string(row.name), cat(row.formula, " (", row.source, ")")});
+    table.rows.push_back(
+        {std::string(row.name), std::string(row.formula), std::string(row.source)});
   return table;
 }
 
 CatalogTable schedule_table() {
   CatalogTable table{"schedules", "lr_scheduler.type", {}};
   for (const Schedule& row : schedules())
-    table.rows.push_back({std::string(row.name), std::string(row.formula), row.options});
+    table.rows.push_back({std::string(row.name), std::string(row.formula), "", row.options});
   return table;
 }
 
@@ -64,8 +74,8 @@ CatalogTable format_table() {
 }  // namespace
 
 std::vector<CatalogTable> catalog_tables() {
-  return {placement_table(), init_table(),   rope_table(),  optimizer_table(),
-          schedule_table(),  preset_table(), format_table()};
+  return {placement_table(), scaling_table(),  init_table(),   rope_table(),
+          optimizer_table(), schedule_table(), preset_table(), format_table()};
 }
 
 Choices catalog() {

@@ -11,7 +11,8 @@ namespace fathom {
 
 struct CatalogRow {
   std::string name;
-  std::string summary;                 ///< one line
+  std::string summary;                 ///< one line, or a formula
+  std::string source{};                ///< arXiv id; "" = none
   std::vector<std::string> options{};  ///< keys beside the choosing key that count with this row
 };
 

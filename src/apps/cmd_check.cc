@@ -1,10 +1,13 @@
 // train-llm check: builds the configured model and measures that each placement is what it says.
 
 #include <cstdio>
+#include <regex>
 
 #include "apps/commands.h"
 #include "fathom/base/json.h"
+#include "fathom/io/plan_json.h"
 #include "fathom/model/check.h"
+#include "fathom/model/profile.h"
 #include "fathom/train/device.h"
 #include "fathom/train/state.h"
 
@@ -25,26 +28,86 @@ Json to_json(const std::vector<Measurement>& measurements) {
 std::string to_text(const std::vector<Measurement>& measurements) {
   std::string text;
   for (const Measurement& m : measurements) {
-    char line[256];
-    std::snprintf(line, sizeof line, "%-9s %-42s %-28s expected %-10.6g measured %.6g\n",
-                  m.agrees ? "ok" : "DIFFERS", m.where.c_str(), m.what.c_str(), m.expected,
-                  m.measured);
+    char line[512];
+    std::snprintf(line, sizeof line, "%-9s %-42s %-28s expected %-14s measured %s\n",
+                  m.agrees ? "ok" : "DIFFERS", m.where.c_str(), m.what.c_str(), m.expected.c_str(),
+                  m.measured.c_str());
     text += line;
   }
   return text;
+}
+
+/// The plan with one field of it changed: "3.attention.skip_scale=1.1",
+/// "2.feed_forward.sum_norm=rms".
+ModelPlan perturbed(const ModelPlan& plan, const std::string& change) {
+  static const std::regex kChange(R"((\d{1,6})\.(attention|feed_forward)\.(\w+)=(.+))");
+  std::smatch match;
+  const auto layers = static_cast<int64_t>(plan.layers.size());
+  if (!std::regex_match(change, match, kChange) || std::stoll(match[1]) < 1 ||
+      std::stoll(match[1]) > layers)
+    throw ConfigError(cat("--perturb is '", change,
+                          "'; allowed: LAYER.SITE.FIELD=VALUE with a layer "
+                          "from 1 to ",
+                          layers, ", such as 3.attention.skip_scale=1.1"));
+  Json json = plan_to_json(plan);
+  Json value = Json::parse(match[4].str(), nullptr, /*allow_exceptions=*/false);
+  if (value.is_discarded()) value = match[4].str();  // a name without quotes
+  json["layers"][std::stoul(match[1]) - 1][match[2]][match[3]] = value;
+  try {
+    return plan_from_json(json);
+  } catch (const std::invalid_argument& error) {
+    throw ConfigError(cat("--perturb is '", change, "': ", error.what()));
+  }
+}
+
+/// Profiled gains need a batch; without data, tokens in a fixed order stand in for it.
+void profile_on_any_tokens(Llama& model) {
+  constexpr int64_t kRows = 4, kLength = 64;
+  const torch::Tensor tokens = torch::arange(kRows * kLength, torch::kInt64)
+                                   .mul(7919)
+                                   .remainder(model->config().vocab_size)
+                                   .view({kRows, kLength});
+  profile_skips(model, tokens.to(model->device()), {});
+}
+
+/// Measures again after what makes other implementations lose their factors: a change of dtype,
+/// storage made anew, a move to another device and back.
+void measure_moved(Llama& model, const ModelPlan& plan, std::vector<Measurement>& all) {
+  const auto again = [&](const std::string& what) {
+    const std::string found =
+        first_disagreement(check_model(model, plan, {.start_values = false, .max_layers = 4}));
+    all.push_back({"after " + what, "all of the above", "as before",
+                   found.empty() ? "as before" : found, found.empty()});
+  };
+  const torch::ScalarType dtype = model->parameters().front().scalar_type();
+  const torch::Device device = model->device();
+  const bool narrow = dtype == torch::kBFloat16;
+  model->to(narrow ? torch::kFloat32 : torch::kBFloat16);
+  again(narrow ? "a change to float32" : "a change to bfloat16");
+  model->to(dtype);
+  again("the change back");
+  if (device.is_cuda()) {
+    model->to(torch::Device(torch::kCPU));
+    again("a move to the CPU");
+    model->to(device);
+    again("the move back");
+  }
 }
 
 int run(Invocation& invocation) {
   const RunConfig config = invocation.load_config().config;
   apply_runtime_settings(config.train);
   const ModelPlan plan = resolve_plan(config.model);
+  const std::string change = invocation.text("perturb", "");
   const Precision precision = precision_of(config.train);
-  Llama model(config.model, plan,
+  Llama model(config.model, change.empty() ? plan : perturbed(plan, change),
               torch::TensorOptions(precision.parameters).device(choose_device(config.train.device)),
               precision.compute);
   model->start_weights(config.train.seed);
-  const std::vector<Measurement> measurements = check_model(
+  profile_on_any_tokens(model);
+  std::vector<Measurement> measurements = check_model(
       model, plan, {.start_values = true, .max_layers = config.model.num_hidden_layers});
+  measure_moved(model, plan, measurements);
   invocation.print(invocation.has("json") ? to_json(measurements).dump(2) + "\n"
                                           : to_text(measurements));
   for (const std::string& warning : known_bad_pairings(config.model))
@@ -59,12 +122,14 @@ int run(Invocation& invocation) {
 Command check_command() {
   return {.name = "check",
           .summary = "builds the model and measures that each placement is what it says",
-          .usage = "CONFIG [overrides] [--json]",
+          .usage = "CONFIG [overrides] [--json] [--perturb LAYER.SITE.FIELD=VALUE]",
           .example = "train-llm check 130m model.norm.placement=deepnorm",
           .min_arguments = 1,
           .max_arguments = 1,
           .takes_config = true,
-          .flags = {{"json", "", "print JSON"}},
+          .flags = {{"json", "", "print JSON"},
+                    {"perturb", "LAYER.SITE.FIELD=VALUE",
+                     "build the model with this field changed, to see the check fail"}},
           .run = run};
 }
 

@@ -84,7 +84,7 @@ int run_export(Invocation& invocation) {
 
 Command import_command() {
   return {.name = "import",
-          .summary = "takes in a Hugging Face model: Llama, Mistral, Qwen2, Qwen3",
+          .summary = "takes in a Hugging Face model: Llama, Mistral, Qwen2, Qwen3, OLMo 2",
           .usage = "HF_DIR --output DIR [model.KEY=VALUE...] [--json]",
           .example =
               "train-llm import Qwen2.5-0.5B --output qwen\n"

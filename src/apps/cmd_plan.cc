@@ -4,6 +4,7 @@
 
 #include "apps/commands.h"
 #include "fathom/base/json.h"
+#include "fathom/io/plan_json.h"
 #include "fathom/model/cost.h"
 #include "fathom/model/placement.h"
 #include "fathom/train/device.h"
@@ -47,34 +48,10 @@ Json schedule_json(const RunConfig& config) {
   return {{"type", config.lr_scheduler.type}, {"points", points}};
 }
 
-Json site_json(const SitePlan& plan) {
-  Json site = Json::object();
-  if (plan.input_norm != NormKind::none) site["input_norm"] = "rms";
-  if (plan.output_norm != NormKind::none) site["output_norm"] = "rms";
-  if (plan.sum_norm != NormKind::none) site["sum_norm"] = "rms";
-  const auto scale = [&](const char* name, double value) {
-    if (value != 1.0) site[name] = value;
-  };
-  scale("input_scale", plan.input_scale);
-  scale("norm_scale", plan.norm_scale);
-  scale("output_scale", plan.output_scale);
-  scale("skip_scale", plan.skip_scale);
-  scale("sum_scale", plan.sum_scale);
-  return site;
-}
-
-Json layers_json(const ModelPlan& plan) {
-  Json layers = Json::array();
-  for (size_t i = 0; i < plan.layers.size(); ++i)
-    layers.push_back({{"layer", i + 1},
-                      {"attention", site_json(plan.layers[i].attention)},
-                      {"feed_forward", site_json(plan.layers[i].feed_forward)}});
-  return layers;
-}
-
 Json plan_json(const LoadedConfig& loaded, const Choices& choices) {
   const RunConfig& config = loaded.config;
   const ModelPlan plan = resolve_plan(config.model);
+  const Json sites = plan_to_json(plan);
   Json origins = Json::object();
   for (const auto& [path, value] : effective_values(config, choices))
     origins[path] = {{"value", value}, {"origin", loaded.origins.at(path)}};
@@ -87,8 +64,8 @@ Json plan_json(const LoadedConfig& loaded, const Choices& choices) {
            config.total_steps() * config.train.global_batch_size * config.data.sequence_length},
           {"schedule", schedule_json(config)},
           {"placement", config.model.norm.placement},
-          {"final_norm", plan.final_norm},
-          {"layers", layers_json(plan)},
+          {"scaling", config.model.norm.scaling},
+          {"sites", sites},
           {"config", origins}};
 }
 
@@ -107,18 +84,45 @@ std::string row(const std::string& name, const std::string& value) {
   return cat("  ", name, std::string(name.size() < 18 ? 18 - name.size() : 1, ' '), value, "\n");
 }
 
+/// rms; 0.5; kind group, groups 8.
+std::string value_text(const Json& value) {
+  if (value.is_string()) return value.get<std::string>();
+  if (value.is_number()) return cat(value.get<double>());
+  if (!value.is_object()) return value.dump();
+  std::string text;
+  for (const auto& [name, part] : value.items())
+    text += cat(text.empty() ? "(" : ", ", name, " ", value_text(part));
+  return text + ")";
+}
+
 std::string mebibytes(int64_t bytes) {
   char text[32];
   std::snprintf(text, sizeof text, "%10.1f MiB", static_cast<double>(bytes) / (1 << 20));
   return text;
 }
 
+/// {"input_norm": "rms", "norm_scale": 0.5} -> "input_norm rms, norm_scale 0.5".
 std::string site_text(const Json& site) {
   std::string text;
   for (const auto& [name, value] : site.items())
-    text += cat(text.empty() ? "" : ", ", name, " ",
-                value.is_string() ? value.get<std::string>() : cat(value.get<double>()));
-  return text;
+    text += cat(text.empty() ? "" : ", ", name, " ", value_text(value));
+  return text.empty() ? "no norm" : text;
+}
+
+std::string layers_text(const Json& sites) {
+  std::string text;
+  for (const char* name : {"embedding_gain", "embedding_norm"}) {
+    if (sites.contains(name)) text += row(name, value_text(sites[name]));
+  }
+  int64_t layer = 0;
+  for (const Json& plan : sites["layers"]) {
+    const std::string attention = site_text(plan["attention"]);
+    const std::string feed_forward = site_text(plan["feed_forward"]);
+    text += row(cat(++layer), attention == feed_forward ? attention
+                                                        : cat("attention: ", attention,
+                                                              "; feed-forward: ", feed_forward));
+  }
+  return text + row("final_norm", value_text(sites["final_norm"]));
 }
 
 std::string plan_text(const Json& plan) {
@@ -136,16 +140,7 @@ std::string plan_text(const Json& plan) {
   for (const Json& point : plan["schedule"]["points"])
     text +=
         row(cat("step ", grouped(point["step"].get<int64_t>())), cat(point["lr"].get<double>()));
-  text += cat("layers (", plan["placement"].get<std::string>(), ")\n");
-  for (const Json& layer : plan["layers"]) {
-    const std::string attention = site_text(layer["attention"]);
-    const std::string feed_forward = site_text(layer["feed_forward"]);
-    text += row(cat(layer["layer"].get<int64_t>()),
-                attention == feed_forward
-                    ? attention
-                    : cat("attention: ", attention, "; feed-forward: ", feed_forward));
-  }
-  text += row("final norm", plan["final_norm"].get<bool>() ? "rms" : "none");
+  text += cat("layers (", plan["placement"].get<std::string>(), ")\n", layers_text(plan["sites"]));
   text += "config, and where each value comes from\n";
   for (const auto& [path, entry] : plan["config"].items())
     text += cat("  ", path, "=", entry["value"].get<std::string>(), "  (",

@@ -54,7 +54,12 @@ struct TypeSchema {
 
 Json schema_of(const Field& field) {
   Json schema = std::visit(TypeSchema{}, field.value);
-  if (!field.allowed.empty()) schema["enum"] = field.allowed;
+  if (field.sequence) {
+    const std::string part = cat("\\s*(", join(field.allowed, "|"), ")\\s+x[1-9][0-9]{0,5}\\s*");
+    schema["anyOf"] = {{{"enum", field.allowed}}, {{"pattern", cat("^", part, "(,", part, ")*$")}}};
+  } else if (!field.allowed.empty()) {
+    schema["enum"] = field.allowed;
+  }
   add_limits(schema.contains("items") ? schema["items"] : schema, field.limits);
   schema["description"] = field.doc + condition_text(field);
   return schema;

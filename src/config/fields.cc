@@ -1,11 +1,44 @@
 #include "fathom/config/fields.h"
 
 #include <algorithm>
+#include <regex>
 #include <stdexcept>
 
 #include "fathom/base/names.h"
 
 namespace fathom {
+namespace {
+
+/// Whether a chooser's value is, or as a sequence contains, one of these names.
+bool chooses_one_of(const std::string& value, bool sequence,
+                    const std::vector<std::string>& names) {
+  std::vector<SequencePart> parts = {{value, {}}};
+  if (sequence) parts = parse_sequence(value);
+  return std::any_of(parts.begin(), parts.end(), [&](const SequencePart& part) {
+    return std::find(names.begin(), names.end(), part.name) != names.end();
+  });
+}
+
+}  // namespace
+
+std::vector<SequencePart> parse_sequence(const std::string& text) {
+  const auto malformed = [&] {
+    return std::invalid_argument(
+        cat("'", text, "' isn't a name, nor a list such as 'post x3, pre x9'"));
+  };
+  if (text.find_first_of(", ") == std::string::npos) return {{text, std::nullopt}};
+  static const std::regex kPart(R"(\s*([A-Za-z0-9_]+)\s+x([1-9][0-9]{0,5})\s*)");
+  std::vector<SequencePart> parts;
+  for (size_t begin = 0; begin <= text.size();) {
+    const size_t end = std::min(text.find(',', begin), text.size());
+    std::smatch match;
+    const std::string part = text.substr(begin, end - begin);
+    if (!std::regex_match(part, match, kPart)) throw malformed();
+    parts.push_back({match[1], std::stoll(match[2])});
+    begin = end + 1;
+  }
+  return parts;
+}
 
 void Fields::add(const std::string& name, FieldValue value, const std::string& doc, Limits limits) {
   fields_.push_back({prefix_ + name, value, limits, {}, doc, "", nullptr});
@@ -16,26 +49,39 @@ void Fields::one_of(const std::string& name, std::string& value, std::vector<std
   fields_.push_back({prefix_ + name, &value, {}, std::move(allowed), doc, "", nullptr});
 }
 
-void Fields::choice(const std::string& name, std::string& value, const std::string& doc) {
+void Fields::choice(const std::string& name, std::string& value, const std::string& doc,
+                    bool sequence) {
   const auto rows = choices_->find(prefix_ + name);
   if (rows == choices_->end()) throw std::logic_error("no table was given for " + prefix_ + name);
   one_of(name, value, names_of(rows->second), doc);
+  fields_.back().sequence = sequence;
 }
 
-void Fields::option_of(const std::string& chooser, const std::string& name, FieldValue value,
-                       const std::string& doc, Limits limits, std::vector<std::string> allowed) {
-  const std::string chooser_path = prefix_ + chooser;
-  const std::string* chosen = std::get<std::string*>(declared(chooser_path).value);
-  std::vector<std::string> with_option;
-  for (const Choice& row : choices_->at(chooser_path)) {
-    if (std::find(row.options.begin(), row.options.end(), name) != row.options.end())
-      with_option.push_back(row.name);
+void Fields::option_of(const std::vector<std::string>& choosers, const std::string& name,
+                       FieldValue value, const std::string& doc, Limits limits,
+                       std::vector<std::string> allowed) {
+  std::vector<std::string> conditions;
+  std::vector<std::function<bool()>> effects;
+  for (const std::string& chooser : choosers) {
+    const std::string path = prefix_ + chooser;
+    const Field& field = declared(path);
+    const std::string* chosen = std::get<std::string*>(field.value);
+    std::vector<std::string> with_option;
+    for (const Choice& row : choices_->at(path)) {
+      if (std::find(row.options.begin(), row.options.end(), name) != row.options.end())
+        with_option.push_back(row.name);
+    }
+    if (with_option.empty()) continue;
+    conditions.push_back(cat(path, " is ", join(with_option, " or ")));
+    effects.emplace_back([chosen, sequence = field.sequence, with_option] {
+      return chooses_one_of(*chosen, sequence, with_option);
+    });
   }
-  const auto has_effect = [chosen, with_option] {
-    return std::find(with_option.begin(), with_option.end(), *chosen) != with_option.end();
+  const auto has_effect = [effects] {
+    return std::any_of(effects.begin(), effects.end(), [](const auto& effect) { return effect(); });
   };
   fields_.push_back({prefix_ + name, value, limits, std::move(allowed), doc,
-                     cat(chooser_path, " is ", join(with_option, " or ")), has_effect});
+                     join(conditions, ", or "), has_effect});
 }
 
 void Fields::when(const std::string& condition, std::function<bool()> has_effect,

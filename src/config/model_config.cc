@@ -5,15 +5,34 @@
 namespace fathom {
 
 void NormConfig::declare(Fields& f) {
-  f.choice("placement", placement, "where the norms are and how they scale (list placements)");
-  f.option_of("placement", "exponent", &exponent, "norm output times layer^-exponent",
+  f.choice("placement", placement,
+           "where the norms are and how they scale (list placements); for each layer: 'post x3, "
+           "pre x9'",
+           /*sequence=*/true);
+  f.choice("scaling", scaling, "a scaling on top of the placement (list scalings)");
+  const std::vector<std::string> both = {"placement", "scaling"};
+  f.option_of(both, "exponent", &exponent, "norm output times layer^-exponent",
               {.at_least = -4, .at_most = 4});
-  f.option_of("placement", "position", &position, "where the factor is applied", {},
+  f.option_of(both, "learn_exponent", &learn_exponent,
+              "the exponent of each sub-layer is learned, from `exponent` on");
+  f.option_of(both, "position", &position, "where the factor is applied", {},
               {"after_norm", "before_norm", "after_branch", "after_residual"});
-  f.option_of("placement", "sublayers", &sublayers, "sub-layers whose norm is scaled", {},
+  f.option_of(both, "sublayers", &sublayers, "sub-layers whose norm is scaled", {},
               {"both", "attention", "feed_forward"});
-  f.option_of("placement", "post_layers", &post_layers,
+  f.option_of(both, "branch_gain_start", &branch_gain_start,
+              "start of the learned factor on the branch (default: by depth)");
+  f.option_of({"placement"}, "post_layers", &post_layers,
               "first layers that are Post-LN (default: a quarter)", {.at_least = 0});
+  f.option_of({"placement"}, "groups", &groups, "groups of channels that are normalized each alone",
+              {.at_least = 1, .at_most = 65536});
+  f.option_of({"placement"}, "alpha", &alpha, "start of the factor in the tanh (default: by width)",
+              {.above = 0});
+  f.option_of({"placement"}, "attention_alpha", &attention_alpha,
+              "the same before attention (default: by width)", {.above = 0});
+  f.option_of({"placement"}, "first_block_pre", &first_block_pre,
+              "the first block is Pre-LN with norms on query, key and value (HybridNorm*)");
+  f.one_of("kind", kind, {"rms", "layer"},
+           "rms: RMSNorm; layer: LayerNorm, with mean and bias, for every norm of the placement");
   f.one_of("final", final_norm, {"auto", "on", "off"},
            "norm before the head; auto: unless the last residual step ends in a norm");
 }
@@ -26,28 +45,28 @@ void InitConfig::declare(Fields& f) {
 
 void RopeScalingConfig::declare(Fields& f) {
   f.choice("rope_type", rope_type, "how the rotary frequencies are stretched");
-  f.option_of("rope_type", "factor", &factor, "by how much the context grows", {.at_least = 1});
-  f.option_of("rope_type", "low_freq_factor", &low_freq_factor,
+  f.option_of({"rope_type"}, "factor", &factor, "by how much the context grows", {.at_least = 1});
+  f.option_of({"rope_type"}, "low_freq_factor", &low_freq_factor,
               "wavelengths above original_max_position_embeddings / this are stretched in full",
               {.above = 0});
-  f.option_of("rope_type", "high_freq_factor", &high_freq_factor,
+  f.option_of({"rope_type"}, "high_freq_factor", &high_freq_factor,
               "wavelengths below original_max_position_embeddings / this stay", {.above = 0});
-  f.option_of("rope_type", "original_max_position_embeddings", &original_max_position_embeddings,
+  f.option_of({"rope_type"}, "original_max_position_embeddings", &original_max_position_embeddings,
               "context of the pretrained model, in tokens (default: max_position_embeddings)",
               {.at_least = 1});
-  f.option_of("rope_type", "beta_fast", &beta_fast,
+  f.option_of({"rope_type"}, "beta_fast", &beta_fast,
               "channels that turn more often in the original context stay", {.above = 0});
-  f.option_of("rope_type", "beta_slow", &beta_slow,
+  f.option_of({"rope_type"}, "beta_slow", &beta_slow,
               "channels that turn less often in the original context are stretched in full",
               {.above = 0});
-  f.option_of("rope_type", "attention_factor", &attention_factor,
+  f.option_of({"rope_type"}, "attention_factor", &attention_factor,
               "factor of cos and sin (default: from factor, mscale and mscale_all_dim)",
               {.above = 0});
-  f.option_of("rope_type", "mscale", &mscale, "weight of log(factor) in attention_factor",
+  f.option_of({"rope_type"}, "mscale", &mscale, "weight of log(factor) in attention_factor",
               {.at_least = 0});
-  f.option_of("rope_type", "mscale_all_dim", &mscale_all_dim,
+  f.option_of({"rope_type"}, "mscale_all_dim", &mscale_all_dim,
               "the same in its denominator; counts where mscale is set, too", {.at_least = 0});
-  f.option_of("rope_type", "truncate", &truncate, "the blended channels are whole numbers");
+  f.option_of({"rope_type"}, "truncate", &truncate, "the blended channels are whole numbers");
 }
 
 void ModelConfig::declare(Fields& f) {
@@ -74,7 +93,10 @@ void ModelConfig::declare(Fields& f) {
   f.when(
       "model.attention_bias is true", [this] { return attention_bias; }, "attention_output_bias",
       &attention_output_bias, "the output projection has a bias, too (in Qwen2 it has none)");
-  f.add("qk_norm", &qk_norm, "RMSNorm over each head of query and key, as in Qwen3");
+  f.one_of(
+      "qk_norm", qk_norm, {"auto", "none", "head", "full"},
+      "RMSNorm of query and key, over each head (Qwen3) or all channels (OLMo 2); auto: as the "
+      "placement says");
   f.add("max_position_embeddings", &max_position_embeddings,
         "longest context that exported configs promise, in tokens", {.at_least = 1});
   f.add("initializer_range", &initializer_range, "std of the start values of weights",

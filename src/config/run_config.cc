@@ -63,11 +63,11 @@ void OptimizerConfig::declare(Fields& f) {
 
 void SchedulerConfig::declare(Fields& f) {
   f.choice("type", type, "learning rate over the steps (list schedules)");
-  f.option_of("type", "warmup_steps", &warmup_steps, "steps of linear warm-up from 0",
+  f.option_of({"type"}, "warmup_steps", &warmup_steps, "steps of linear warm-up from 0",
               {.at_least = 0});
-  f.option_of("type", "min_lr_ratio", &min_lr_ratio, "last learning rate over the peak",
+  f.option_of({"type"}, "min_lr_ratio", &min_lr_ratio, "last learning rate over the peak",
               {.at_least = 0, .at_most = 1});
-  f.option_of("type", "decay_steps", &decay_steps,
+  f.option_of({"type"}, "decay_steps", &decay_steps,
               "length of the decay at the end (default: a tenth of all steps)", {.at_least = 1});
 }
 

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "fathom/base/error.h"
+#include "fathom/base/names.h"
 #include "fathom/base/number.h"
 
 namespace fathom {
@@ -68,8 +69,9 @@ class Assigner {
   Assigner(const Field& field, const std::string& where) : field_(field), where_(where) {}
 
   [[noreturn]] void reject(const Node& node, const std::string& advice) const {
-    throw ConfigError(cat(where_, ": ", field_.path, " is ", shown(node), "; allowed: ",
-                          allowed_values(field_), advice.empty() ? "" : "; ", advice));
+    throw ConfigError(cat(where_, where_.empty() ? "" : ": ", field_.path, " is ", shown(node),
+                          "; allowed: ", allowed_values(field_), advice.empty() ? "" : "; ",
+                          advice));
   }
 
   bool boolean(const Node& node) const {
@@ -90,9 +92,9 @@ class Assigner {
     const bool other_type =
         node.kind == Kind::kPlain && (is_one_of(lower(node.text), {"true", "false"}) ||
                                       parse_number(node.text, ignored).has_value());
-    const auto& names = field_.allowed;
-    if (!names.empty() && std::find(names.begin(), names.end(), node.text) == names.end()) {
-      std::string hint = did_you_mean(node.text, names);
+    for (const std::string& name : names_in(node)) {
+      if (is_allowed(name)) continue;
+      std::string hint = did_you_mean(name, field_.allowed);
       Node quoted = node;
       quoted.kind = Kind::kText;
       reject(other_type ? node : quoted, hint.empty() ? hint : hint.substr(2));
@@ -114,6 +116,21 @@ class Assigner {
   }
 
  private:
+  bool is_allowed(const std::string& name) const {
+    const auto& names = field_.allowed;
+    return names.empty() || std::find(names.begin(), names.end(), name) != names.end();
+  }
+
+  /// The names that a text chooses: itself, or the parts of a sequence.
+  std::vector<std::string> names_in(const Node& node) const {
+    if (!field_.sequence) return {node.text};
+    try {
+      return names_of(parse_sequence(node.text));
+    } catch (const std::invalid_argument&) {
+      return {node.text};  // which isn't allowed either
+    }
+  }
+
   template <typename Number, typename Parse>
   Number number(const Node& node, const Parse& parse) const {
     std::string advice;
@@ -156,7 +173,8 @@ std::string yaml_list(const std::vector<Value>& values, const Format& format) {
 }  // namespace
 
 std::string allowed_values(const Field& field) {
-  if (!field.allowed.empty()) return join(field.allowed);
+  if (!field.allowed.empty())
+    return join(field.allowed) + (field.sequence ? ", or a list such as 'post x3, pre x9'" : "");
   const std::string limits = limits_text(field.limits);
   return std::visit(Overloaded{
                         [](bool*) -> std::string { return "true or false"; },
@@ -186,6 +204,10 @@ void assign(const Field& field, const Node& node, const std::string& where) {
           [&](std::vector<double>* value) { *value = from.list(node, &Assigner::real); },
       },
       field.value);
+}
+
+void assign_json(const Field& field, const nlohmann::ordered_json& json) {
+  assign(field, parse_json_tree(json.dump(), field.path), "");
 }
 
 Node typed_value(const Field& field, const std::string& typed, const std::string& where) {

@@ -8,6 +8,7 @@
 #include "fathom/base/json.h"
 #include "fathom/io/checkpoint_directory.h"
 #include "fathom/io/model_files.h"
+#include "fathom/io/plan_json.h"
 #include "fathom/io/weight_files.h"
 #include "fathom/version.h"
 #include "tensor_files.h"
@@ -128,17 +129,19 @@ std::filesystem::path save_checkpoint(const std::filesystem::path& root, TrainSt
   require_free_space(root, bytes);
 
   CheckpointWriter writer(root, state.step);
-  write_tensors(writer.file(kWeightsFile), weights);
+  write_tensors(writer.file(kWeightsFile), as_stored(weights, form_of(state.model->plan())));
   write_tensors(writer.file(kOptimizer), optimizer);
   write_text_file(writer.file(kState), state_json(state, content.identity).dump(1) + "\n");
+  const ModelPlan& plan = state.model->plan();
   const bool bf16 = state.optimizer.states().front().parameter.scalar_type() == torch::kBFloat16;
   write_hugging_face_files(writer.file(kState).parent_path(),
                            {.model = state.model->config(),
                             .tokens = content.tokens,
                             .dtype = bf16 ? "bfloat16" : "float32",
                             .norm_scale_folded = !factors.empty(),
-                            .plain_llama = is_plain_llama(state.model->plan()),
-                            .model_type = content.model_type},
+                            .form = form_of(plan),
+                            .model_type = content.model_type,
+                            .plan = plan_to_json(plan)},
                            content.tokenizer, content.choices);
   return writer.publish().directory;
 }
@@ -157,7 +160,7 @@ void load_checkpoint(const std::filesystem::path& directory, TrainState& state,
   } catch (const Json::exception& error) {
     throw CheckpointError(cat((directory / kState).string(), ": ", error.what()));
   }
-  NamedTensors weights = named_weights(state.model);
+  NamedTensors weights = as_stored(named_weights(state.model), form_of(state.model->plan()));
   read_tensors(directory / kWeightsFile, weights);
   NamedTensors optimizer = optimizer_tensors(state);  // the unfolded gains overwrite the folded
   read_tensors(directory / kOptimizer, optimizer);

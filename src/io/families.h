@@ -3,11 +3,10 @@
 
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "fathom/base/json.h"
-#include "fathom/config/model_config.h"
+#include "fathom/io/hugging_face.h"
 
 namespace fathom {
 
@@ -20,7 +19,7 @@ enum class WindowRule { none, by_key, where_switched_on };
 struct Family {
   std::string_view model_type;
   std::string_view architecture;
-  bool query_key_norm;  ///< RMSNorm over each head of query and key
+  ModelForm form;
   BiasRule bias;
   WindowRule window;
   /// What transformers takes for keys that config.json lacks, where it isn't ModelConfig's default.
@@ -32,8 +31,13 @@ const std::vector<Family>& families();
 /// The row with this model_type, or null.
 const Family* find_family(std::string_view model_type);
 
-/// The family that computes a plain model: the preferred one if it does, or else the first.
+/// The family that computes a model: the preferred one if it does, or else the first.
 /// @returns null if none does
-const Family* family_of(const ModelConfig& model, std::string_view preferred);
+const Family* family_of(ModelForm form, const ModelConfig& model, std::string_view preferred);
+
+/// What a tensor is called in the files of models of this form; all others have Llama's names.
+std::string stored_name(ModelForm form, const std::string& name);
+/// And the other way round.
+std::string name_of_stored(ModelForm form, const std::string& stored);
 
 }  // namespace fathom

@@ -20,68 +20,6 @@ struct ElementOf<std::optional<T>> {
   using type = T;
 };
 
-[[noreturn]] void refuse(const Field& field, const Json& json, const std::string& wanted) {
-  throw std::invalid_argument(
-      cat(field.path, " is ", json.dump().substr(0, 100), "; allowed: ", wanted));
-}
-
-void check_limits(const Field& field, const Json& json, double value) {
-  const Limits& limits = field.limits;
-  const std::vector<std::pair<const char*, std::optional<double>>> rows = {
-      {"at least ", limits.at_least},
-      {"above ", limits.above},
-      {"at most ", limits.at_most},
-      {"below ", limits.below}};
-  const bool good =
-      (!limits.at_least || value >= *limits.at_least) && (!limits.above || value > *limits.above) &&
-      (!limits.at_most || value <= *limits.at_most) && (!limits.below || value < *limits.below);
-  if (good) return;
-  std::vector<std::string> words;
-  for (const auto& [word, bound] : rows) {
-    if (bound) words.push_back(cat(word, *bound));
-  }
-  refuse(field, json, join(words));
-}
-
-void read(const Field& field, const Json& json, bool& value) {
-  if (!json.is_boolean()) refuse(field, json, "true or false");
-  value = json.get<bool>();
-}
-
-void read(const Field& field, const Json& json, int64_t& value) {
-  const bool fits = json.is_number_integer() &&
-                    !(json.is_number_unsigned() && json.get<uint64_t>() > uint64_t{INT64_MAX});
-  if (!fits) refuse(field, json, "a whole number");
-  value = json.get<int64_t>();
-  check_limits(field, json, static_cast<double>(value));
-}
-
-void read(const Field& field, const Json& json, double& value) {
-  if (!json.is_number()) refuse(field, json, "a number");
-  value = json.get<double>();
-  check_limits(field, json, value);
-}
-
-void read(const Field& field, const Json& json, std::string& value) {
-  if (!json.is_string()) refuse(field, json, "a text");
-  value = json.get<std::string>();
-  const std::vector<std::string>& names = field.allowed;
-  if (!names.empty() && std::find(names.begin(), names.end(), value) == names.end())
-    refuse(field, json, join(names) + did_you_mean(value, names));
-}
-
-template <typename Element>
-void read(const Field& field, const Json& json, std::vector<Element>& values) {
-  if (!json.is_array()) refuse(field, json, "a list");
-  values.clear();
-  for (const Json& item : json) read(field, item, values.emplace_back());
-}
-
-template <typename Value>
-void read(const Field& field, const Json& json, std::optional<Value>& value) {
-  read(field, json, value.emplace());
-}
-
 /// Where `path` ("norm.exponent") is in nested objects; null where it isn't.
 const Json* find(const Json& json, std::string_view path) {
   const size_t dot = path.find('.');
@@ -136,7 +74,11 @@ void fields_from_json(const Json& json, const Fields& fields, std::string_view s
   for (const Field& field : fields.all()) {
     const Json* value = find(json, std::string_view(field.path).substr(section.size() + 1));
     if (value == nullptr) continue;
-    std::visit([&](auto* target) { read(field, *value, *target); }, field.value);
+    try {
+      assign_json(field, *value);
+    } catch (const ConfigError& error) {
+      throw std::invalid_argument(error.what());
+    }
   }
 }
 

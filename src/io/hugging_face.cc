@@ -7,6 +7,7 @@
 #include "fathom/base/json.h"
 #include "fields_json.h"
 #include "hugging_face_keys.h"
+#include "modeling_code.h"
 
 namespace fathom {
 namespace {
@@ -54,13 +55,14 @@ Json fathom_block(const ModelDescription& description, const Choices& choices) {
   fields.section("model", model);
   return {{"version", kBlockVersion},
           {"norm_scale", description.norm_scale_folded ? "folded" : "none"},
-          {"model", fields_to_json(fields, "model")}};
+          {"model", fields_to_json(fields, "model")},
+          {"plan", description.plan}};
 }
 
 SavedModelConfig read_block(const Json& block, const Choices& choices) {
   if (!block.is_object()) throw std::invalid_argument("fathom isn't an object");
   for (const auto& [key, value] : block.items()) {
-    if (key != "version" && key != "norm_scale" && key != "model")
+    if (key != "version" && key != "norm_scale" && key != "model" && key != "plan")
       throw std::invalid_argument(cat("unknown key 'fathom.", key, "'"));
   }
   const Json& version = block.at("version");
@@ -76,6 +78,7 @@ SavedModelConfig read_block(const Json& block, const Choices& choices) {
   Fields fields(choices);
   fields.section("model", saved.model);
   fields_from_json(block.at("model"), fields, "model");
+  saved.plan = block.at("plan");
   return saved;
 }
 
@@ -126,8 +129,7 @@ SavedModelConfig parse_config(const Json& config, const Choices& choices,
 }  // namespace
 
 std::string config_json(const ModelDescription& description, const Choices& choices) {
-  const Family* family =
-      description.plain_llama ? family_of(description.model, description.model_type) : nullptr;
+  const Family* family = family_of(description.form, description.model, description.model_type);
   Json config = Json::object();
   config["architectures"] = {family == nullptr ? "FathomForCausalLM" : family->architecture};
   config["model_type"] = family == nullptr ? "fathom" : family->model_type;
@@ -137,6 +139,9 @@ std::string config_json(const ModelDescription& description, const Choices& choi
   config["pad_token_id"] = id_or_null(description.tokens.pad);
   config["torch_dtype"] = description.dtype;  // transformers 4
   config["dtype"] = description.dtype;        // transformers 5
+  if (family == nullptr)
+    config["auto_map"] = {{"AutoConfig", "modeling_fathom.FathomConfig"},
+                          {"AutoModelForCausalLM", "modeling_fathom.FathomForCausalLM"}};
   config["fathom"] = fathom_block(description, choices);
   return config.dump(2) + "\n";
 }
@@ -175,6 +180,8 @@ void write_hugging_face_files(const std::filesystem::path& directory,
   write_text_file(directory / "config.json", config_json(description, choices));
   TokenizerFiles files = tokenizer;
   files.emplace("generation_config.json", generation_config_json(description.tokens));
+  if (family_of(description.form, description.model, description.model_type) == nullptr)
+    files["modeling_fathom.py"] = modeling_code();
   for (const auto& [name, content] : files) write_text_file(directory / name, content);
 }
 

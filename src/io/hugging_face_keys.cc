@@ -115,6 +115,7 @@ Json architecture_keys(const ModelConfig& model, const Family* family, const Cho
   ModelConfig explicit_model = model;
   explicit_model.num_key_value_heads = model.key_value_heads();
   explicit_model.head_dim = model.head_size();
+  explicit_model.rope_scaling.original_max_position_embeddings = model.original_context();
   Fields fields(choices);
   fields.section("model", explicit_model);
   const Json all = fields_to_json(fields, "model");
@@ -130,7 +131,7 @@ Json architecture_keys(const ModelConfig& model, const Family* family, const Cho
   for (const Field& field : fields.all()) {
     if (field.path.rfind(kRope, 0) != 0 || (field.has_effect && !field.has_effect())) continue;
     const std::string name = field.path.substr(kRope.size());
-    rope[name] = all.at("rope_scaling").at(name);
+    if (all.at("rope_scaling").contains(name)) rope[name] = all.at("rope_scaling").at(name);
   }
   keys["rope_theta"] = model.rope_theta;
   keys["rope_scaling"] = model.rope_scaling.rope_type == "default" ? Json() : rope;
@@ -163,7 +164,11 @@ ModelConfig from_architecture_keys(const Json& config, const Choices& choices) {
     model["attention_output_bias"] = false;
   }
   read_rope(config, model);
-  model["qk_norm"] = family.query_key_norm;
+  if (family.form == ModelForm::reordered) {
+    model["norm"]["placement"] = "reordered";
+  } else {
+    model["qk_norm"] = family.form == ModelForm::pre_with_head_norms ? "head" : "none";
+  }
 
   ModelConfig result;
   Fields fields(choices);

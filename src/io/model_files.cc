@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <cstring>
 
+#include "families.h"
 #include "fathom/base/error.h"
 #include "fathom/io/checkpoint_directory.h"
+#include "fathom/io/plan_json.h"
 #include "fathom/io/weight_files.h"
 #include "tensor_files.h"
 
@@ -18,8 +20,10 @@ namespace fs = std::filesystem;
 /// A directory's tensors, checked against a model's names and shapes.
 class ModelWeights {
  public:
-  ModelWeights(const fs::path& directory, const NamedTensors& expected)
-      : files_(directory), stored_(files_.tensors()) {
+  ModelWeights(const fs::path& directory, const NamedTensors& expected, ModelForm form)
+      : files_(directory) {
+    for (const auto& [name, tensor] : files_.tensors())
+      stored_[name_of_stored(form, name)] = tensor;
     drop_redundant(expected);
     require_same_tensors(stored_, expected, files_.path());
     for (const auto& [name, stored] : stored_) {
@@ -57,10 +61,28 @@ class ModelWeights {
   StoredTensors stored_;
 };
 
+/// The plan that a model directory states, or that its config says.
+ModelPlan saved_plan(const std::filesystem::path& directory, const SavedModelConfig& saved) {
+  if (saved.plan.is_null()) return resolve_plan(saved.model);
+  try {
+    ModelPlan plan = plan_from_json(saved.plan);
+    const auto layers = static_cast<int64_t>(plan.layers.size());
+    if (layers != saved.model.num_hidden_layers)
+      throw std::invalid_argument(cat("it has ", layers, " layers, and num_hidden_layers is ",
+                                      saved.model.num_hidden_layers));
+    return plan;
+  } catch (const std::invalid_argument& error) {
+    throw CheckpointError(
+        cat((directory / "config.json").string(), ": fathom.plan: ", error.what()));
+  } catch (const Json::exception& error) {
+    throw CheckpointError(
+        cat((directory / "config.json").string(), ": fathom.plan: ", error.what()));
+  }
+}
+
 /// What a model's weights are called, without their memory.
-Llama shape_of(const ModelConfig& config) {
-  return Llama(config, resolve_plan(config), torch::TensorOptions(torch::kFloat32).device("meta"),
-               torch::kFloat32);
+Llama shape_of(const ModelConfig& config, const ModelPlan& plan) {
+  return Llama(config, plan, torch::TensorOptions(torch::kFloat32).device("meta"), torch::kFloat32);
 }
 
 /// A directory that appears under its name when it is complete.
@@ -98,19 +120,20 @@ class NewDirectory {
 
 /// How each tensor of a copy comes about.
 struct CopyPlan {
-  std::vector<TensorSpec> specs;          // in the model's order
+  ModelForm form;
+  std::vector<TensorSpec> specs;          // in the model's order, under the files' names
   std::map<std::string, double> factors;  // that gains are multiplied by
 };
 
 CopyPlan plan_copy(const Llama& shape, const ModelWeights& weights, bool folded,
                    const std::optional<torch::ScalarType>& dtype) {
-  CopyPlan plan;
+  CopyPlan plan{.form = form_of(shape->plan()), .specs = {}, .factors = {}};
   const auto factors = folded_factors(shape->plan());
   for (const auto& entry : shape->named_parameters()) {
     const SafetensorsFile::Tensor& stored = weights.stored(entry.key());
     TensorType type = dtype ? file_type(*dtype) : stored.dtype;
     if (factors.count(entry.key()) != 0) type = TensorType::kF32;
-    plan.specs.push_back({entry.key(), type, stored.shape});
+    plan.specs.push_back({stored_name(plan.form, entry.key()), type, stored.shape});
   }
   if (!folded) plan.factors = factors;
   return plan;
@@ -122,13 +145,14 @@ void write_shard(const fs::path& path, const Shard& shard, const CopyPlan& plan,
   const std::vector<TensorSpec> order = writer.order();
   for (const TensorSpec& spec : order) {
     stop.check();
-    const auto factor = plan.factors.find(spec.name);
-    const SafetensorsFile::Tensor& stored = weights.stored(spec.name);
+    const std::string name = name_of_stored(plan.form, spec.name);
+    const auto factor = plan.factors.find(name);
+    const SafetensorsFile::Tensor& stored = weights.stored(name);
     if (factor == plan.factors.end() && stored.dtype == spec.dtype) {
       writer.write(spec.name, stored.bytes);
       continue;
     }
-    torch::Tensor tensor = weights.tensor(spec.name);
+    torch::Tensor tensor = weights.tensor(name);
     if (factor != plan.factors.end()) tensor = tensor.to(torch::kFloat32) * factor->second;
     tensor = tensor.to(*tensor_type(spec.dtype));
     writer.write(spec.name, {static_cast<const std::byte*>(tensor.data_ptr()), tensor.nbytes()});
@@ -161,6 +185,34 @@ std::map<std::string, torch::Tensor> named_weights(const Llama& model) {
   return tensors;
 }
 
+NamedTensors as_stored(const NamedTensors& weights, ModelForm form) {
+  NamedTensors stored;
+  for (const auto& [name, tensor] : weights) stored[stored_name(form, name)] = tensor;
+  return stored;
+}
+
+ModelForm form_of(const ModelPlan& plan) {
+  if (is_plain_llama(plan))
+    return plan.layers.front().attention.query_norm == HeadNorm::head
+               ? ModelForm::pre_with_head_norms
+               : ModelForm::pre;
+  const auto is_reordered = [](SitePlan site, HeadNorm head_norm) {
+    SitePlan reordered;
+    reordered.output_norm = NormKind::rms;
+    reordered.query_norm = reordered.key_norm = head_norm;
+    site.start = {};  // start values are gone once a model is trained
+    return site == reordered;
+  };
+  for (const LayerPlan& layer : plan.layers) {
+    if (!is_reordered(layer.attention, HeadNorm::full) ||
+        !is_reordered(layer.feed_forward, HeadNorm::none))
+      return ModelForm::other;
+  }
+  const bool plain_ends = plan.final_norm == NormKind::rms && !plan.embedding_norm.present() &&
+                          !plan.embedding_gain.present();
+  return plain_ends ? ModelForm::reordered : ModelForm::other;
+}
+
 std::map<std::string, double> folded_factors(const ModelPlan& plan) {
   std::map<std::string, double> factors;
   if (!is_plain_llama(plan)) return factors;
@@ -177,7 +229,7 @@ std::map<std::string, double> folded_factors(const ModelPlan& plan) {
 Llama load_model(const fs::path& directory, torch::Device device, torch::ScalarType dtype,
                  const Choices& choices) {
   const SavedModelConfig saved = read_model_config(directory, choices);
-  ModelPlan plan = resolve_plan(saved.model);
+  ModelPlan plan = saved_plan(directory, saved);
   if (saved.norm_scale_folded) {
     for (LayerPlan& layer : plan.layers)
       layer.attention.norm_scale = layer.feed_forward.norm_scale = 1.0;
@@ -190,7 +242,7 @@ Llama load_model(const fs::path& directory, torch::Device device, torch::ScalarT
 void load_weights(const fs::path& directory, Llama& model, const Choices& choices) {
   const torch::NoGradGuard no_grad;
   NamedTensors into = named_weights(model);
-  const ModelWeights weights(directory, into);
+  const ModelWeights weights(directory, into, form_of(model->plan()));
   const bool folded = read_model_config(directory, choices).norm_scale_folded;
   const auto factors = folded ? folded_factors(model->plan()) : std::map<std::string, double>();
   for (auto& [name, tensor] : into) {
@@ -215,8 +267,9 @@ fs::path find_model(const fs::path& directory, const StopFlag& stop, const Log& 
 ModelDescription copy_model(const fs::path& from, const fs::path& to, const CopyOptions& options,
                             const Choices& choices, const StopFlag& stop) {
   const SavedModelConfig saved = read_model_config(from, choices, options.overrides);
-  const Llama shape = shape_of(saved.model);
-  const ModelWeights weights(from, named_weights(shape));
+  const Llama shape = shape_of(saved.model, saved_plan(from, saved));
+  const ModelForm form = form_of(shape->plan());
+  const ModelWeights weights(from, named_weights(shape), form);
   const CopyPlan plan = plan_copy(shape, weights, saved.norm_scale_folded, options.dtype);
   uint64_t bytes = 0;
   for (const TensorSpec& spec : plan.specs) bytes += spec.num_bytes();
@@ -225,8 +278,9 @@ ModelDescription copy_model(const fs::path& from, const fs::path& to, const Copy
                                      .tokens = saved.tokens,
                                      .dtype = dtype_name(plan.specs),
                                      .norm_scale_folded = !folded_factors(shape->plan()).empty(),
-                                     .plain_llama = is_plain_llama(shape->plan()),
-                                     .model_type = saved.model_type};
+                                     .form = form,
+                                     .model_type = saved.model_type,
+                                     .plan = plan_to_json(shape->plan())};
 
   NewDirectory output(to);
   require_free_space(output.path(), bytes);

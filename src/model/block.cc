@@ -1,30 +1,51 @@
 #include "fathom/model/block.h"
 
+#include <cmath>
+#include <stdexcept>
+
 namespace fathom {
 namespace {
+
+using SiteParameters = BlockImpl::SiteParameters;
 
 torch::Tensor scaled(const torch::Tensor& x, double factor) {
   return factor == 1.0 ? x : x * factor;
 }
 
-/// input_norm(input_scale x) norm_scale; the last factor costs nothing where there is a norm.
-torch::Tensor branch_input(const torch::Tensor& x, const SitePlan& plan, Norm norm) {
-  const torch::Tensor input = scaled(x, plan.input_scale);
-  return norm.is_empty() ? scaled(input, plan.norm_scale) : norm(input, plan.norm_scale);
+torch::Tensor gained(const torch::Tensor& x, const torch::Tensor& gain) {
+  return gain.defined() ? x * gain.to(x.scalar_type()) : x;
+}
+
+/// Scales x down by 1 - silu(gate) and leaves its gradient alone (arXiv:2506.22049).
+torch::Tensor gated(const torch::Tensor& x, const torch::Tensor& gate) {
+  return gate.defined() ? x - at::silu(gate).to(x.scalar_type()) * x.detach() : x;
+}
+
+torch::Tensor normed(const torch::Tensor& x, const Norm& norm, double scale) {
+  return norm.is_empty() ? scaled(x, scale) : norm->forward(x, scale);
+}
+
+/// norm_scale input_norm(input_scale x); the first factor costs nothing where there is an RMSNorm.
+torch::Tensor branch_input(const torch::Tensor& x, const SitePlan& plan,
+                           const SiteParameters& parameters) {
+  const torch::Tensor h = normed(scaled(x, plan.input_scale), parameters.input, plan.norm_scale);
+  if (!parameters.norm_exponent.defined()) return h;
+  const torch::Tensor exponent = parameters.norm_exponent;
+  return gained(h, torch::exp(exponent * -std::log(plan.norm_exponent.base)));
 }
 
 /// One residual step; see model/placement.h for the formula.
 template <typename Branch>
 SiteTrace residual_step(const torch::Tensor& x, const SitePlan& plan,
-                        const BlockImpl::SiteNorms& norms, const Branch& branch) {
-  const torch::Tensor h = branch_input(x, plan, norms.input);
+                        const SiteParameters& parameters, const Branch& branch) {
+  const torch::Tensor h = branch_input(x, plan, parameters);
   const torch::Tensor f = branch(h);
-  const torch::Tensor update = norms.output.is_empty() ? scaled(f, plan.output_scale)
-                                                       : Norm(norms.output)(f, plan.output_scale);
-  const torch::Tensor sum = scaled(x, plan.skip_scale) + update;
-  const torch::Tensor y =
-      norms.sum.is_empty() ? scaled(sum, plan.sum_scale) : Norm(norms.sum)(sum, plan.sum_scale);
-  return {x, h, f, y};
+  const torch::Tensor update =
+      gained(normed(f, parameters.output, plan.output_scale), parameters.branch_gain);
+  const torch::Tensor skip =
+      gained(scaled(gated(x, parameters.skip_gate), plan.skip_scale), parameters.skip_gain);
+  const torch::Tensor y = normed(skip + update, parameters.sum, plan.sum_scale);
+  return {x, h, f, gated(y, parameters.sum_gate)};
 }
 
 }  // namespace
@@ -32,29 +53,60 @@ SiteTrace residual_step(const torch::Tensor& x, const SitePlan& plan,
 BlockImpl::BlockImpl(const ModelConfig& config, const LayerPlan& plan,
                      const torch::TensorOptions& options)
     : plan_(plan) {
-  self_attn = register_module("self_attn", Attention(config, options));
+  const SitePlan& second = plan.feed_forward;
+  for (const HeadNorm norm : {second.query_norm, second.key_norm, second.value_norm}) {
+    if (norm != HeadNorm::none)
+      throw std::invalid_argument("a plan has norms of query, key or value at a feed-forward");
+  }
+  self_attn = register_module("self_attn", Attention(config, plan.attention, options));
   mlp = register_module("mlp", FeedForward(config, options));
-  const auto norm = [&](NormKind kind, const char* name) -> Norm {
-    if (kind == NormKind::none) return nullptr;
-    return register_module(name, Norm(config.hidden_size, config.rms_norm_eps, options));
+  attention_ = make_parameters(config, Sublayer::attention, options);
+  feed_forward_ = make_parameters(config, Sublayer::feed_forward, options);
+}
+
+SiteParameters BlockImpl::make_parameters(const ModelConfig& config, Sublayer sublayer,
+                                          const torch::TensorOptions& options) {
+  const SitePlan& plan = plan_.site(sublayer);
+  const bool attention = sublayer == Sublayer::attention;
+  const auto name = [&](const char* what) {
+    return std::string(attention ? "attention_" : "feed_forward_") + what;
+  };
+  const auto norm = [&](const NormPlan& norm_plan, const std::string& module) -> Norm {
+    if (!norm_plan.present()) return nullptr;
+    return register_module(module,
+                           Norm(norm_plan, config.hidden_size, config.rms_norm_eps, options));
+  };
+  const auto scalar = [&](bool present, const char* what, double start) {
+    return present ? register_parameter(name(what), torch::full({1}, start, options))
+                   : torch::Tensor();
+  };
+  const auto gain = [&](const GainPlan& gain_plan, const char* what) {
+    if (gain_plan.kind != GainKind::channel)
+      return scalar(gain_plan.present(), what, gain_plan.start);
+    return register_parameter(name(what),
+                              torch::full({config.hidden_size}, gain_plan.start, options));
   };
   // The input norms have Hugging Face's names, which don't mean what they say: the second is the
   // feed-forward's.
-  attention_norms = {.input = norm(plan.attention.input_norm, "input_layernorm"),
-                     .output = norm(plan.attention.output_norm, "attention_output_norm"),
-                     .sum = norm(plan.attention.sum_norm, "attention_sum_norm")};
-  feed_forward_norms = {.input = norm(plan.feed_forward.input_norm, "post_attention_layernorm"),
-                        .output = norm(plan.feed_forward.output_norm, "feed_forward_output_norm"),
-                        .sum = norm(plan.feed_forward.sum_norm, "feed_forward_sum_norm")};
+  const char* input_name = attention ? "input_layernorm" : "post_attention_layernorm";
+  return {.input = norm(plan.input_norm, input_name),
+          .output = norm(plan.output_norm, name("output_norm")),
+          .sum = norm(plan.sum_norm, name("sum_norm")),
+          .norm_exponent =
+              scalar(plan.norm_exponent.learned, "norm_exponent", plan.norm_exponent.start),
+          .skip_gain = gain(plan.skip_gain, "skip_gain"),
+          .branch_gain = gain(plan.branch_gain, "branch_gain"),
+          .skip_gate = scalar(plan.skip_gate, "skip_gate", 0.0),
+          .sum_gate = scalar(plan.sum_gate, "sum_gate", 0.0)};
 }
 
 SiteTrace BlockImpl::attention_step(const torch::Tensor& x_BTD, const AttentionContext& context) {
-  return residual_step(x_BTD, plan_.attention, attention_norms,
+  return residual_step(x_BTD, plan_.attention, attention_,
                        [&](const torch::Tensor& h) { return self_attn(h, context); });
 }
 
 SiteTrace BlockImpl::feed_forward_step(const torch::Tensor& x_BTD) {
-  return residual_step(x_BTD, plan_.feed_forward, feed_forward_norms,
+  return residual_step(x_BTD, plan_.feed_forward, feed_forward_,
                        [&](const torch::Tensor& h) { return mlp(h); });
 }
 

@@ -3,205 +3,187 @@
 #include <ATen/CPUGeneratorImpl.h>
 
 #include <cmath>
+#include <stdexcept>
 
+#include "check_site.h"
 #include "fathom/base/error.h"
 
 namespace fathom {
 namespace {
 
 constexpr int64_t kTokens = 12;
-constexpr double kTolerance = 2e-3;
 
-/// Everything is measured in float64, whatever the model computes in.
 torch::Tensor wide(const torch::Tensor& tensor) {
   return tensor.detach().to(torch::kCPU, torch::kFloat64).reshape({-1, tensor.size(-1)});
 }
 
-torch::Tensor rms(const torch::Tensor& x_ND) { return x_ND.square().mean(-1, true).sqrt(); }
-
-torch::Tensor normalized(const torch::Tensor& x_ND, const Norm& norm) {
-  return x_ND / rms(x_ND) * wide(norm->weight);
-}
-
-double relative_distance(const torch::Tensor& value, const torch::Tensor& reference) {
-  return ((value - reference).norm() / reference.norm().clamp_min(1e-30)).item<double>();
-}
-
-/// Tokens whose magnitudes differ, so that a norm (which takes magnitude away) can be told from a
-/// factor. The first is so small that eps shows: only there does a factor before a norm leave a
-/// trace.
-torch::Tensor probe_activations(int64_t dim, double eps) {
-  const at::Generator generator = at::detail::createCPUGenerator(0);
-  const torch::Tensor x_ND = torch::randn({kTokens, dim}, generator, torch::kFloat64);
-  torch::Tensor magnitude = torch::linspace(0.5, 3.0, kTokens, torch::kFloat64);
-  magnitude[0] = std::sqrt(0.1 * eps);
-  return x_ND / rms(x_ND) * magnitude.unsqueeze(1);
-}
-
-/// Collects measurements of one place.
-struct Report {
-  std::vector<Measurement>& all;
-  std::string where;
-  double tolerance;
-
-  void add(const std::string& what, double expected, double measured) const {
-    const double allowed = tolerance * std::max(std::abs(expected), 1e-12);
-    all.push_back({where, what, expected, measured, std::abs(measured - expected) <= allowed});
+/// Moves every learned vector (gains, biases, gates, exponents) to known values around where it is,
+/// so that one that starts at 0 or 1 shows; puts the former values back at the end.
+class MovedVectors {
+ public:
+  explicit MovedVectors(const torch::nn::Module& module) {
+    const at::Generator generator = at::detail::createCPUGenerator(1);
+    for (torch::Tensor& parameter : module.parameters()) {
+      if (parameter.dim() != 1) continue;
+      saved_.emplace_back(parameter, parameter.detach().clone());
+      const torch::Tensor step =
+          torch::empty(parameter.sizes(), torch::kFloat32).uniform_(0.25, 0.5, generator);
+      parameter.add_(step.to(parameter.device(), parameter.scalar_type()));
+    }
   }
-  /// A yes or no: 1 or 0.
-  void add_flag(const std::string& what, bool expected, bool measured) const {
-    all.push_back({where, what, expected ? 1.0 : 0.0, measured ? 1.0 : 0.0, expected == measured});
+  MovedVectors(const MovedVectors&) = delete;
+  MovedVectors& operator=(const MovedVectors&) = delete;
+  ~MovedVectors() {
+    const torch::NoGradGuard no_grad;
+    for (auto& [parameter, value] : saved_) parameter.copy_(value);
   }
+
+ private:
+  std::vector<std::pair<torch::Tensor, torch::Tensor>> saved_;
 };
 
-/// The factor c that brings c * reference closest to value, and how far apart they stay.
-struct Fit {
-  double factor;
-  double distance;
-};
-
-Fit fit(const torch::Tensor& value, const torch::Tensor& reference) {
-  const double factor =
-      ((value * reference).sum() / reference.square().sum().clamp_min(1e-30)).item<double>();
-  return {factor, relative_distance(factor * reference, value)};
+void append(std::vector<Measurement>& all, std::vector<Measurement> more) {
+  all.insert(all.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
 }
 
-/// What precedes the sub-layer: norm_scale norm(input_scale x), or the factors alone.
-void measure_input(const Report& report, const SitePlan& plan, const SiteTrace& trace,
-                   const Norm& norm, double eps) {
-  const torch::Tensor x = wide(trace.input), h = wide(trace.branch_input);
-  const torch::Tensor large_x = x.slice(0, 1), large_h = h.slice(0, 1);
-  const Fit raw = fit(large_h, large_x);
-  const bool has_gain = !norm.is_empty();
-  const Fit with_norm = has_gain ? fit(large_h, normalized(large_x, norm)) : Fit{0, INFINITY};
-  const bool present = with_norm.distance < raw.distance;
-  report.add_flag("norm before the sub-layer", plan.input_norm != NormKind::none, present);
-  if (!present) {
-    report.add("factor before the sub-layer", plan.norm_scale * plan.input_scale, raw.factor);
-    return;
-  }
-  report.add("factor after the norm", plan.norm_scale, with_norm.factor);
-  // Of the small token: h = c g s x / sqrt(s^2 m + eps), solved for s.
-  const torch::Tensor small = x.slice(0, 0, 1);
-  const double mean_square = small.square().mean().item<double>();
-  const double q = fit(h.slice(0, 0, 1), small * wide(norm->weight)).factor / with_norm.factor;
-  const double room = 1 - q * q * mean_square;
-  const double before = room > 0 ? std::abs(q) * std::sqrt(eps / room) : INFINITY;
-  report.add("factor before the norm", plan.input_scale, before);
+ObservedSite observed(const SiteTrace& trace) {
+  return {wide(trace.input), wide(trace.branch_input), wide(trace.branch_output),
+          wide(trace.output)};
 }
 
-/// y as a x + b g with the same a and b for all tokens, or up to a factor of each token's own (a
-/// sum norm).
-struct SumFit {
-  double skip, branch, distance;
-};
-
-/// Solves [x g] (a, b) = y by normal equations, over the given rows together.
-std::pair<double, double> solve(const torch::Tensor& x, const torch::Tensor& g,
-                                const torch::Tensor& y) {
-  const auto dot = [](const torch::Tensor& a, const torch::Tensor& b) {
-    return (a * b).sum().item<double>();
+/// Query, key and value against their projections.
+void measure_heads(const std::string& where, const Block& block, const SitePlan& plan,
+                   const torch::Tensor& h_BTD, const ModelConfig& config,
+                   std::vector<Measurement>& all) {
+  const Attention& attention = block->self_attn;
+  const Heads heads = attention->heads(h_BTD);
+  const auto compare = [&](const char* what, HeadNorm expected, const Projection& projection,
+                           const torch::Tensor& out_BTHC, const Norm& norm) {
+    all.push_back(compare_head_norm(where, what, expected, wide(projection->forward(h_BTD)),
+                                    wide(out_BTHC.flatten(2)), norm, config.head_size(),
+                                    config.rms_norm_eps));
+    if (all.back().agrees && expected == HeadNorm::none) all.pop_back();
   };
-  const double xx = dot(x, x), xg = dot(x, g), gg = dot(g, g), xy = dot(x, y), gy = dot(g, y);
-  const double determinant = xx * gg - xg * xg;
-  if (determinant <= 1e-20 * xx * gg) return {xx > 0 ? xy / xx : 0, 0};
-  return {(xy * gg - gy * xg) / determinant, (gy * xx - xy * xg) / determinant};
-}
-
-SumFit fit_sum(const torch::Tensor& x, const torch::Tensor& g, const torch::Tensor& y) {
-  const auto [skip, branch] = solve(x, g, y);
-  return {skip, branch, relative_distance(skip * x + branch * g, y)};
-}
-
-/// The same after a sum norm: each token is fitted alone, so only the ratio of skip to branch is
-/// left.
-SumFit fit_normalized_sum(const torch::Tensor& x, const torch::Tensor& g, const torch::Tensor& y) {
-  torch::Tensor fitted = torch::empty_like(y);
-  double ratio = 0;
-  for (int64_t token = 0; token < x.size(0); ++token) {
-    const auto [skip, branch] = solve(x[token], g[token], y[token]);
-    fitted[token] = skip * x[token] + branch * g[token];
-    ratio += skip / branch / static_cast<double>(x.size(0));
-  }
-  return {ratio, 1.0, relative_distance(fitted, y)};
-}
-
-/// What follows the sub-layer: skip, branch, and the norms on branch and sum.
-void measure_sum(const Report& report, const SitePlan& plan, const SiteTrace& trace,
-                 const BlockImpl::SiteNorms& norms) {
-  const torch::Tensor x = wide(trace.input).slice(0, 1);
-  const torch::Tensor f = wide(trace.branch_output).slice(0, 1);
-  const torch::Tensor y = wide(trace.output).slice(0, 1);
-  SumFit best{0, 0, INFINITY};
-  bool output_norm = false, sum_norm = false;
-  const auto consider = [&](const SumFit& candidate, bool on_branch, bool on_sum) {
-    // A token's own factor always fits at least as well: it has to fit much better to be there.
-    if (candidate.distance >= best.distance * (on_sum ? 0.2 : 1.0)) return;
-    best = candidate;
-    output_norm = on_branch;
-    sum_norm = on_sum;
-  };
-  std::vector<std::pair<torch::Tensor, bool>> branches = {{f, false}};
-  if (!norms.output.is_empty()) branches.emplace_back(normalized(f, norms.output), true);
-  for (const auto& [g, on_branch] : branches) consider(fit_sum(x, g, y), on_branch, false);
-  for (const auto& [g, on_branch] : branches) {
-    if (norms.sum.is_empty() || best.distance <= report.tolerance) continue;
-    const torch::Tensor without_gain = y / wide(norms.sum->weight);
-    consider(fit_normalized_sum(x, g, without_gain), on_branch, true);
-  }
-  report.add_flag("norm after the sub-layer", plan.output_norm != NormKind::none, output_norm);
-  report.add_flag("norm after the sum", plan.sum_norm != NormKind::none, sum_norm);
-  if (sum_norm) {
-    const double magnitude = rms(y / wide(norms.sum->weight)).mean().item<double>();
-    report.add("factor of the sum", plan.sum_scale, magnitude);
-    report.add("skip over branch", plan.skip_scale / plan.output_scale, best.skip);
-  } else {
-    report.add("factor of the skip", plan.sum_scale * plan.skip_scale, best.skip);
-    report.add("factor of the branch", plan.sum_scale * plan.output_scale, best.branch);
-  }
-  report.add_flag("is the identity", false, relative_distance(y, x) < 1e-6);
+  compare("query_norm", plan.query_norm, attention->q_proj, heads.query_BTHC, attention->q_norm);
+  compare("key_norm", plan.key_norm, attention->k_proj, heads.key_BTHC, attention->k_norm);
+  compare("value_norm", plan.value_norm, attention->v_proj, heads.value_BTHC, attention->v_norm);
 }
 
 /// Runs one block on the probe and measures its two residual steps.
 void measure_block(LlamaImpl& model, int64_t index, const LayerPlan& plan,
                    std::vector<Measurement>& all) {
   Block block = model.block(index);
+  const MovedVectors moved(*block);
   // Activations in float32 measure a bf16 model, too: its branches are often smaller than bf16's
   // rounding of the skip.
-  const auto options = torch::TensorOptions(torch::kFloat32).device(model.device());
-  const double eps = model.config().rms_norm_eps;
-  const torch::Tensor probe = probe_activations(model.config().hidden_size, eps);
+  const auto dtype = model.compute_dtype() == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32;
+  const ModelConfig& config = model.config();
+  const torch::Tensor probe = probe_activations(kTokens, config.hidden_size, config.rms_norm_eps)
+                                  .to(model.device(), dtype)
+                                  .unsqueeze(0);
   AttentionContext context;
   context.rope = model.rope(0, kTokens);
-  BlockTrace trace;
-  block(probe.to(options).unsqueeze(0), context, &trace);
-  const Report attention{all, cat("layer ", index + 1, ", attention"), kTolerance};
-  measure_input(attention, plan.attention, trace.attention, block->attention_norms.input, eps);
-  measure_sum(attention, plan.attention, trace.attention, block->attention_norms);
-  // The feed-forward is measured on the probe itself: the attention's output may have lost its
-  // small token.
-  const Report feed_forward{all, cat("layer ", index + 1, ", feed-forward"), kTolerance};
-  const SiteTrace second = block->feed_forward_step(probe.to(options).unsqueeze(0));
-  measure_input(feed_forward, plan.feed_forward, second, block->feed_forward_norms.input, eps);
-  measure_sum(feed_forward, plan.feed_forward, second, block->feed_forward_norms);
+  // Both steps get the probe itself: the attention's output may have lost its small token.
+  const SiteTrace first = block->attention_step(probe, context);
+  const std::string attention = cat("layer ", index + 1, ", attention");
+  append(all, compare_site(attention, plan.attention, observed(first),
+                           block->parameters_of(Sublayer::attention), config.rms_norm_eps));
+  measure_heads(attention, block, plan.attention, first.branch_input, config, all);
+  const SiteTrace second = block->feed_forward_step(probe);
+  append(all, compare_site(cat("layer ", index + 1, ", feed-forward"), plan.feed_forward,
+                           observed(second), block->parameters_of(Sublayer::feed_forward),
+                           config.rms_norm_eps));
 }
 
-void measure_final_norm(LlamaImpl& model, const ModelPlan& expected,
-                        std::vector<Measurement>& all) {
-  const Report report{all, "before the head", 0};
-  report.add_flag("final norm", expected.final_norm, !model.final_norm().is_empty());
+/// One start value against the plan's: of a gain, a gate, an exponent or a norm's alpha.
+void measure_start(const std::string& where, const std::string& what, bool planned, double start,
+                   const torch::Tensor& parameter, std::vector<Measurement>& all) {
+  if (planned != parameter.defined()) {
+    all.push_back({where, what, planned ? "learned" : "not learned",
+                   parameter.defined() ? "learned" : "not learned", false});
+  } else if (planned) {
+    const auto value = parameter.detach().to(torch::kFloat64);
+    const double least = value.min().item<double>(), most = value.max().item<double>();
+    const double allowed = 4e-3 * std::abs(start);  // bf16 rounds by 2^-9
+    const bool agrees = std::abs(least - start) <= allowed && std::abs(most - start) <= allowed;
+    all.push_back({where, what + ", start", cat(start),
+                   least == most ? cat(least) : cat(least, " to ", most), agrees});
+  }
+}
+
+torch::Tensor alpha_of(const Norm& norm) { return norm.is_empty() ? torch::Tensor() : norm->alpha; }
+
+/// Gains of an Admin step are profiled: only that they moved can be said without the batch. The
+/// first keeps its start, as nothing comes before it.
+void measure_profiled(const std::string& where, const SitePlan& plan, const torch::Tensor& gain,
+                      bool first, std::vector<Measurement>& all) {
+  if (!plan.profiled_skip && plan.skip_gain.present())
+    return measure_start(where, "skip_gain", true, plan.skip_gain.start, gain, all);
+  if (!plan.profiled_skip || first || !gain.defined()) return;
+  const bool moved = gain.detach().ne(plan.skip_gain.start).any().item<bool>();
+  all.push_back({where, "profiled_skip", "on", moved ? "on" : "off", moved});
+}
+
+void measure_site_starts(const std::string& where, const SitePlan& plan,
+                         const BlockImpl::SiteParameters& parameters, bool first,
+                         std::vector<Measurement>& all) {
+  const auto measure = [&](const char* what, bool planned, double start, const torch::Tensor& at) {
+    measure_start(where, what, planned, start, at, all);
+  };
+  const auto alpha = [&](const char* what, const NormPlan& norm, const Norm& module) {
+    measure(what, norm.kind == NormKind::dyt, norm.alpha, alpha_of(module));
+  };
+  alpha("input_norm", plan.input_norm, parameters.input);
+  alpha("output_norm", plan.output_norm, parameters.output);
+  alpha("sum_norm", plan.sum_norm, parameters.sum);
+  measure("norm_exponent", plan.norm_exponent.learned, plan.norm_exponent.start,
+          parameters.norm_exponent);
+  measure("branch_gain", plan.branch_gain.present(), plan.branch_gain.start,
+          parameters.branch_gain);
+  measure("skip_gate", plan.skip_gate, 0.0, parameters.skip_gate);
+  measure("sum_gate", plan.sum_gate, 0.0, parameters.sum_gate);
+  measure_profiled(where, plan, parameters.skip_gain, first, all);
 }
 
 /// Std of every matrix against the plan, with five standard errors of the estimate and half a
 /// percent of room.
-void measure_start_values(const LlamaImpl& model, const ModelPlan& expected,
-                          std::vector<Measurement>& all) {
+void measure_matrices(const LlamaImpl& model, const ModelPlan& expected,
+                      std::vector<Measurement>& all) {
   for (const NamedMatrix& matrix : model.matrices(expected)) {
-    const auto count = static_cast<double>(matrix.weight.numel());
     const double std = matrix.weight.detach().to(torch::kFloat32).std(false).item<double>();
-    Report{all, matrix.name, 5 / std::sqrt(2 * count) + 0.005}.add("std of the start values",
-                                                                   matrix.std, std);
+    const auto count = static_cast<double>(matrix.weight.numel());
+    const double allowed = (5 / std::sqrt(2 * count) + 0.005) * matrix.std;
+    all.push_back({matrix.name, "std of the start values", cat(matrix.std), cat(std),
+                   std::abs(std - matrix.std) <= allowed});
   }
+}
+
+/// What surrounds the blocks, by a forward pass: between embedding and first block, and after the
+/// last.
+void measure_ends(LlamaImpl& model, const ModelPlan& expected, std::vector<Measurement>& all) {
+  const MovedVectors moved(model);
+  const ModelConfig& config = model.config();
+  const torch::Tensor tokens =
+      torch::arange(kTokens, torch::kInt64).remainder(config.vocab_size).to(model.device());
+  const torch::Tensor gain = model.embedding_gain();
+  const torch::Tensor table = wide(at::embedding(model.embedding_table(), tokens));
+  const bool has_gain = gain.defined();
+  const auto kind = !has_gain           ? GainKind::none
+                    : gain.numel() == 1 ? GainKind::scalar
+                                        : GainKind::channel;
+  all.push_back({"embedding", "embedding_gain", describe(expected.embedding_gain),
+                 describe(GainPlan{kind}), kind == expected.embedding_gain.kind});
+  const torch::Tensor gained = has_gain ? table * gain.to(torch::kCPU, torch::kFloat64) : table;
+  append(all, compare_norm("embedding", "embedding_norm", expected.embedding_norm, gained,
+                           wide(model.embed(tokens.unsqueeze(0))), model.embedding_norm(),
+                           config.rms_norm_eps));
+  std::vector<BlockTrace> trace;
+  ForwardOptions options;
+  options.trace = &trace;
+  const torch::Tensor hidden = model.hidden(tokens.unsqueeze(0), options);
+  append(all, compare_norm("before the head", "final_norm", expected.final_norm,
+                           wide(trace.back().feed_forward.output), wide(hidden), model.final_norm(),
+                           config.rms_norm_eps));
 }
 
 /// Layers to measure: all, or an even sample with the first and the last.
@@ -213,25 +195,52 @@ std::vector<int64_t> sample_layers(int64_t num_layers, int64_t most) {
   return layers;
 }
 
+void measure_starts(const LlamaImpl& model, const ModelPlan& expected,
+                    std::vector<Measurement>& all) {
+  measure_start("embedding", "embedding_gain", expected.embedding_gain.present(),
+                expected.embedding_gain.start, model.embedding_gain(), all);
+  measure_start("embedding", "embedding_norm", expected.embedding_norm.kind == NormKind::dyt,
+                expected.embedding_norm.alpha, alpha_of(model.embedding_norm()), all);
+  measure_start("before the head", "final_norm", expected.final_norm.kind == NormKind::dyt,
+                expected.final_norm.alpha, alpha_of(model.final_norm()), all);
+  for (size_t i = 0; i < expected.layers.size(); ++i) {
+    const Block block = model.block(static_cast<int64_t>(i));
+    measure_site_starts(cat("layer ", i + 1, ", attention"), expected.layers[i].attention,
+                        block->parameters_of(Sublayer::attention), i == 0, all);
+    measure_site_starts(cat("layer ", i + 1, ", feed-forward"), expected.layers[i].feed_forward,
+                        block->parameters_of(Sublayer::feed_forward), false, all);
+  }
+  measure_matrices(model, expected, all);
+}
+
 }  // namespace
 
 std::vector<Measurement> check_model(Llama& model, const ModelPlan& expected,
                                      const CheckOptions& options) {
+  if (model->plan().layers.size() != expected.layers.size())
+    throw std::invalid_argument(cat("the model has ", model->plan().layers.size(),
+                                    " layers and the plan ", expected.layers.size()));
   const torch::NoGradGuard no_grad;
   std::vector<Measurement> all;
   for (const int64_t index : sample_layers(model->config().num_hidden_layers, options.max_layers))
     measure_block(*model, index, expected.layers[static_cast<size_t>(index)], all);
-  measure_final_norm(*model, expected, all);
-  if (options.start_values) measure_start_values(*model, expected, all);
+  measure_ends(*model, expected, all);
+  if (options.start_values) measure_starts(*model, expected, all);
   return all;
 }
 
 std::string first_disagreement(const std::vector<Measurement>& measurements) {
+  std::string text;
   for (const Measurement& m : measurements) {
-    if (!m.agrees)
-      return cat(m.where, ": ", m.what, " is ", m.measured, ", the plan says ", m.expected);
+    if (m.agrees) continue;
+    // Several fields of one place that each explain it alone are named together.
+    if (text.empty()) {
+      text = cat(m.where, ": ", m.what, " is ", m.measured, ", the plan says ", m.expected);
+    } else if (text.starts_with(m.where + ": ")) {
+      text += cat(" (or ", m.what, " is ", m.measured, ", not ", m.expected, ")");
+    }
   }
-  return "";
+  return text;
 }
 
 }  // namespace fathom

@@ -28,9 +28,34 @@ int64_t block_matrix_weights(const ModelConfig& config) {
 
 int64_t num_norms(const SitePlan& plan) {
   int64_t count = 0;
-  for (const NormKind kind : {plan.input_norm, plan.output_norm, plan.sum_norm})
-    count += kind == NormKind::none ? 0 : 1;
+  for (const NormPlan& norm : {plan.input_norm, plan.output_norm, plan.sum_norm})
+    count += norm.present() ? 1 : 0;
   return count;
+}
+
+int64_t norm_weights(const NormPlan& norm, int64_t dim) {
+  if (!norm.present()) return 0;
+  return dim + (norm.kind == NormKind::layer ? dim : norm.kind == NormKind::dyt ? 1 : 0);
+}
+
+int64_t head_norm_weights(HeadNorm norm, int64_t head, int64_t width) {
+  return norm == HeadNorm::none ? 0 : norm == HeadNorm::head ? head : width;
+}
+
+int64_t gain_weights(const GainPlan& gain, int64_t dim) {
+  return gain.kind == GainKind::none ? 0 : gain.kind == GainKind::scalar ? 1 : dim;
+}
+
+/// Weights of a residual step beside its matrices.
+int64_t site_weights(const ModelConfig& config, const SitePlan& plan) {
+  const Widths w = widths(config);
+  int64_t count = gain_weights(plan.skip_gain, w.hidden) + gain_weights(plan.branch_gain, w.hidden);
+  for (const NormPlan& norm : {plan.input_norm, plan.output_norm, plan.sum_norm})
+    count += norm_weights(norm, w.hidden);
+  count += head_norm_weights(plan.query_norm, config.head_size(), w.query) +
+           head_norm_weights(plan.key_norm, config.head_size(), w.key_value) +
+           head_norm_weights(plan.value_norm, config.head_size(), w.key_value);
+  return count + plan.norm_exponent.learned + plan.skip_gate + plan.sum_gate;
 }
 
 /// Numbers that a block keeps for its backward pass, for each token: the inputs of its norms,
@@ -51,16 +76,16 @@ int64_t saved_per_token(const ModelConfig& config, const LayerPlan& plan) {
 ParameterCount count_parameters(const ModelConfig& config, const ModelPlan& plan) {
   const Widths w = widths(config);
   ParameterCount count;
-  count.embedding = config.vocab_size * config.hidden_size;
-  count.head = config.tie_word_embeddings ? 0 : count.embedding;
-  count.final_norm = plan.final_norm ? config.hidden_size : 0;
+  const int64_t table = config.vocab_size * config.hidden_size;
+  count.embedding = table + norm_weights(plan.embedding_norm, w.hidden) +
+                    gain_weights(plan.embedding_gain, w.hidden);
+  count.head = config.tie_word_embeddings ? 0 : table;
+  count.final_norm = norm_weights(plan.final_norm, w.hidden);
   const int64_t biases = (config.attention_bias ? w.query + 2 * w.key_value : 0) +
                          (config.output_bias() ? w.hidden : 0);
-  const int64_t head_norms = config.qk_norm ? 2 * config.head_size() : 0;
-  for (const LayerPlan& layer : plan.layers) {
-    const int64_t norms = num_norms(layer.attention) + num_norms(layer.feed_forward);
-    count.blocks += block_matrix_weights(config) + biases + head_norms + norms * w.hidden;
-  }
+  for (const LayerPlan& layer : plan.layers)
+    count.blocks += block_matrix_weights(config) + biases + site_weights(config, layer.attention) +
+                    site_weights(config, layer.feed_forward);
   return count;
 }
 

@@ -1,5 +1,6 @@
 #include "fathom/model/layers.h"
 
+#include "fathom/base/error.h"
 #include "fathom/kernels/rms_norm.h"
 #include "fathom/kernels/rope.h"
 #include "fathom/kernels/swiglu.h"
@@ -18,15 +19,40 @@ torch::Tensor ProjectionImpl::forward(const torch::Tensor& x) const {
                     bias.defined() ? std::optional(bias.to(dtype)) : std::nullopt);
 }
 
-NormImpl::NormImpl(int64_t dim, double eps, const torch::TensorOptions& options)
-    : weight(register_parameter("weight", torch::ones({dim}, options))), eps_(eps) {}
-
-torch::Tensor NormImpl::forward(const torch::Tensor& x, double scale) const {
-  return rms_norm(x, weight, eps_, scale);
+NormImpl::NormImpl(const NormPlan& plan, int64_t dim, double eps,
+                   const torch::TensorOptions& options)
+    : weight(register_parameter("weight", torch::ones({dim}, options))), plan_(plan), eps_(eps) {
+  if (plan.kind == NormKind::layer) bias = register_parameter("bias", torch::zeros({dim}, options));
+  if (plan.kind == NormKind::dyt)
+    alpha = register_parameter("alpha", torch::full({1}, plan.alpha, options));
+  if (dim % plan.groups != 0)
+    throw ConfigError(
+        cat("a norm has ", plan.groups, " groups of ", dim, " channels; they must divide them"));
 }
 
-AttentionImpl::AttentionImpl(const ModelConfig& config, const torch::TensorOptions& options)
-    : head_size_(config.head_size()),
+torch::Tensor NormImpl::forward(const torch::Tensor& x, double scale) const {
+  const auto cast = [&](const torch::Tensor& parameter) { return parameter.to(x.scalar_type()); };
+  switch (plan_.kind) {
+    case NormKind::layer:
+      return at::layer_norm(x, weight.sizes(), cast(weight) * scale, cast(bias) * scale, eps_);
+    case NormKind::group: {
+      const torch::Tensor grouped = x.unflatten(-1, {plan_.groups, x.size(-1) / plan_.groups});
+      const torch::Tensor ones = torch::ones({grouped.size(-1)}, weight.options());
+      return rms_norm(grouped, ones, eps_, scale).flatten(-2) * cast(weight);
+    }
+    case NormKind::dyt:
+      return cast(weight) * scale * torch::tanh(cast(alpha) * x);
+    default:
+      return rms_norm(x, weight, eps_, scale);
+  }
+}
+
+AttentionImpl::AttentionImpl(const ModelConfig& config, const SitePlan& plan,
+                             const torch::TensorOptions& options)
+    : query_norm_(plan.query_norm),
+      key_norm_(plan.key_norm),
+      value_norm_(plan.value_norm),
+      head_size_(config.head_size()),
       grouped_(config.key_value_heads() != config.num_attention_heads) {
   const int64_t query_width = config.num_attention_heads * head_size_;
   const int64_t key_value_width = config.key_value_heads() * head_size_;
@@ -37,27 +63,36 @@ AttentionImpl::AttentionImpl(const ModelConfig& config, const torch::TensorOptio
   k_proj = projection("k_proj", config.hidden_size, key_value_width, config.attention_bias);
   v_proj = projection("v_proj", config.hidden_size, key_value_width, config.attention_bias);
   o_proj = projection("o_proj", query_width, config.hidden_size, config.output_bias());
-  if (config.qk_norm) {
-    q_norm_ = register_module("q_norm", Norm(head_size_, config.rms_norm_eps, options));
-    k_norm_ = register_module("k_norm", Norm(head_size_, config.rms_norm_eps, options));
-  }
+  const auto norm = [&](const char* name, HeadNorm kind, int64_t width) -> Norm {
+    if (kind == HeadNorm::none) return nullptr;
+    const int64_t dim = kind == HeadNorm::head ? head_size_ : width;
+    return register_module(name, Norm(NormKind::rms, dim, config.rms_norm_eps, options));
+  };
+  q_norm = norm("q_norm", query_norm_, query_width);
+  k_norm = norm("k_norm", key_norm_, key_value_width);
+  v_norm = norm("v_norm", value_norm_, key_value_width);
+}
+
+torch::Tensor AttentionImpl::normed_heads(const torch::Tensor& y, HeadNorm kind,
+                                          const Norm& norm) const {
+  const torch::Tensor whole = kind == HeadNorm::full ? norm->forward(y) : y;
+  const torch::Tensor heads = whole.view({y.size(0), y.size(1), -1, head_size_});
+  return kind == HeadNorm::head ? norm->forward(heads) : heads;
+}
+
+Heads AttentionImpl::heads(const torch::Tensor& x_BTD) const {
+  return {normed_heads(q_proj->forward(x_BTD), query_norm_, q_norm),
+          normed_heads(k_proj->forward(x_BTD), key_norm_, k_norm),
+          normed_heads(v_proj->forward(x_BTD), value_norm_, v_norm)};
 }
 
 torch::Tensor AttentionImpl::forward(const torch::Tensor& x_BTD, const AttentionContext& context) {
-  const auto split_heads = [&](const torch::Tensor& y) {
-    return y.view({y.size(0), y.size(1), -1, head_size_});
-  };
-  torch::Tensor q_BTHC = split_heads(q_proj(x_BTD));
-  torch::Tensor k_BTHC = split_heads(k_proj(x_BTD));
-  const torch::Tensor v_BHTC = split_heads(v_proj(x_BTD)).transpose(1, 2);
-  if (!q_norm_.is_empty()) {
-    q_BTHC = q_norm_(q_BTHC);
-    k_BTHC = k_norm_(k_BTHC);
-  }
+  const auto [q_BTHC, k_BTHC, v_BTHC] = heads(x_BTD);
   const auto rotate = [&](const torch::Tensor& y_BTHC) {
     return apply_rope(y_BTHC.transpose(1, 2), context.rope.cos_TF, context.rope.sin_TF);
   };
-  const torch::Tensor y_BHTC = attend(rotate(q_BTHC), rotate(k_BTHC), v_BHTC, context);
+  const torch::Tensor y_BHTC =
+      attend(rotate(q_BTHC), rotate(k_BTHC), v_BTHC.transpose(1, 2), context);
   return o_proj(y_BHTC.transpose(1, 2).flatten(2));
 }
 

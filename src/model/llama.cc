@@ -37,9 +37,18 @@ LlamaImpl::LlamaImpl(const ModelConfig& config, ModelPlan plan, const torch::Ten
     blocks_.emplace_back(config_, plan_.layers[i], options);
     layers->register_module(std::to_string(i), blocks_.back().ptr());
   }
-  if (plan_.final_norm)
-    final_norm_ =
-        body->register_module("norm", Norm(config_.hidden_size, config_.rms_norm_eps, options));
+  const auto norm = [&](const NormPlan& norm_plan, const char* name) -> Norm {
+    if (!norm_plan.present()) return nullptr;
+    return body->register_module(
+        name, Norm(norm_plan, config_.hidden_size, config_.rms_norm_eps, options));
+  };
+  embedding_norm_ = norm(plan_.embedding_norm, "embedding_norm");
+  final_norm_ = norm(plan_.final_norm, "norm");
+  if (plan_.embedding_gain.present()) {
+    const int64_t width = plan_.embedding_gain.kind == GainKind::channel ? config_.hidden_size : 1;
+    embedding_gain_ = body->register_parameter(
+        "embedding_gain", torch::full({width}, plan_.embedding_gain.start, options));
+  }
   if (!config_.tie_word_embeddings) head_ = table(*this, "lm_head");
 }
 
@@ -109,13 +118,19 @@ torch::Tensor LlamaImpl::run_block(int64_t index, const torch::Tensor& x_BTD,
       [block, context](const torch::Tensor& x) mutable { return block(x, context); }, x_BTD);
 }
 
+torch::Tensor LlamaImpl::embed(const torch::Tensor& input_BT) const {
+  torch::Tensor x_BTD = at::embedding(embedding_, input_BT).to(compute_);
+  if (embedding_gain_.defined()) x_BTD = x_BTD * embedding_gain_.to(compute_);
+  return embedding_norm_.is_empty() ? x_BTD : embedding_norm_->forward(x_BTD);
+}
+
 torch::Tensor LlamaImpl::hidden(const torch::Tensor& input_BT, const ForwardOptions& options) {
   AttentionContext context;
   context.past = options.cache == nullptr ? 0 : options.cache->length_;
   context.rope = rope(context.past, input_BT.size(1));
   if (options.document_BT.defined()) context.mask_BTT = document_mask(options.document_BT);
   if (options.trace != nullptr) options.trace->resize(blocks_.size());
-  torch::Tensor x_BTD = at::embedding(embedding_, input_BT).to(compute_);
+  torch::Tensor x_BTD = embed(input_BT);
   for (size_t i = 0; i < blocks_.size(); ++i) {
     if (options.cache != nullptr) context.cache = &options.cache->layers_[i];
     x_BTD = run_block(static_cast<int64_t>(i), x_BTD, context,

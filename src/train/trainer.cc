@@ -2,6 +2,8 @@
 
 #include <chrono>
 
+#include "fathom/base/ignored_target.h"
+#include "fathom/model/profile.h"
 #include "fathom/train/schedule.h"
 
 namespace fathom {
@@ -53,9 +55,23 @@ bool is_read(const RunConfig& config, int64_t step) {
   return due(config.log.interval) || due(config.eval.interval) || due(config.checkpoint.interval);
 }
 
+/// Rows that a profiling pass looks at: enough tokens for a variance, and the same for any
+/// micro-batch.
+constexpr int64_t kProfiledRows = 16;
+
+/// Gains that start by profiling, from the run's first rows.
+void profile_at_start(TrainState& state, const BatchSource& batches) {
+  if (state.step != 0 || !needs_profile(state.model->plan())) return;
+  const Batch batch = batches(0);
+  const BatchTensors rows =
+      to_device(batch, state.model->device()).rows(0, std::min(kProfiledRows, batch.rows));
+  profile_skips(state.model, rows.input_BT, rows.target_BT.ne(kIgnoredTarget));
+}
+
 void train_until(const RunConfig& config, TrainState& state, const BatchSource& batches,
                  const std::vector<Observer*>& observers, const StopFlag& stop, int64_t last_step) {
   const int64_t total = config.total_steps();
+  profile_at_start(state, batches);
   for (Observer* observer : observers) observer->on_start(state);
   while (state.step < last_step) {
     stop.check();

@@ -18,6 +18,7 @@ inline Choices test_choices() {
   return {
       {"model.norm.placement",
        {{"pre", {}}, {"mix", {"post_layers"}}, {"lns", {"exponent", "position", "sublayers"}}}},
+      {"model.norm.scaling", {{"none", {}}, {"lns", {"exponent", "position", "sublayers"}}}},
       {"model.init.method", {{"normal", {}}, {"scaled", {}}}},
       {"model.rope_scaling.rope_type",
        {{"default", {}},

@@ -34,10 +34,15 @@ ModelConfig unusual_model() {
   model.tie_word_embeddings = true;
   model.attention_bias = true;
   model.attention_output_bias = false;
-  model.qk_norm = true;
+  model.qk_norm = "head";
   model.max_position_embeddings = 4096;
   model.initializer_range = 0.1;
-  model.norm = {"lns", 0.3, "before_norm", "attention", 2, "off"};
+  model.norm.placement = "lns x2, mix x1";
+  model.norm.exponent = 0.3;
+  model.norm.position = "before_norm";
+  model.norm.sublayers = "attention";
+  model.norm.post_layers = 2;
+  model.norm.final_norm = "off";
   model.init = {"scaled", 1.0 / 3.0};
   return model;
 }
@@ -104,10 +109,11 @@ Json llama_with(const std::string& key, const Json& value) {
 TEST(ConfigJson, BringsBackEveryKeyOfTheModelExactly) {
   for (const bool plain : {true, false}) {
     for (const bool folded : {true, false}) {
-      const ModelDescription description{.model = unusual_model(),
-                                         .dtype = "bfloat16",
-                                         .norm_scale_folded = folded,
-                                         .plain_llama = plain};
+      const ModelDescription description{
+          .model = unusual_model(),
+          .dtype = "bfloat16",
+          .norm_scale_folded = folded,
+          .form = plain ? ModelForm::pre_with_head_norms : ModelForm::other};
       const SavedModelConfig saved = read(config_json(description, kChoices));
       expect_equal(saved.model, description.model);
       EXPECT_EQ(saved.norm_scale_folded, folded);
@@ -121,8 +127,10 @@ TEST(ConfigJson, CallsAPlainModelALlamaWithBothGenerationsOfKeys) {
   model.rope_scaling.rope_type = "llama3";
   model.rope_scaling.factor = 8;
   model.rope_scaling.original_max_position_embeddings = 8192;
-  const ModelDescription description{
-      .model = model, .tokens = {1, {2}, std::nullopt}, .norm_scale_folded = true, .plain_llama = true};
+  const ModelDescription description{.model = model,
+                                     .tokens = {1, {2}, std::nullopt},
+                                     .norm_scale_folded = true,
+                                     .form = ModelForm::pre};
   const Json config = Json::parse(config_json(description, kChoices));
   EXPECT_EQ(config["architectures"], Json::parse(R"(["LlamaForCausalLM"])"));
   EXPECT_EQ(config["model_type"], "llama");
@@ -147,7 +155,7 @@ TEST(ConfigJson, WritesOnlyTheRopeKeysThatHaveAnEffect) {
   const auto rope_of = [&](const char* type) {
     model.rope_scaling.rope_type = type;
     return Json::parse(
-        config_json({.model = model, .plain_llama = true}, kChoices))["rope_scaling"];
+        config_json({.model = model, .form = ModelForm::pre}, kChoices))["rope_scaling"];
   };
   EXPECT_TRUE(rope_of("default").is_null());
   EXPECT_EQ(rope_of("linear"), Json::parse(R"({"rope_type": "linear", "factor": 1.0})"));
@@ -155,8 +163,9 @@ TEST(ConfigJson, WritesOnlyTheRopeKeysThatHaveAnEffect) {
 
 TEST(ConfigJson, CallsAPlainModelWithQueryAndKeyNormsAQwen3) {
   ModelConfig model;
-  model.qk_norm = true;
-  const Json config = Json::parse(config_json({.model = model, .plain_llama = true}, kChoices));
+  model.qk_norm = "head";
+  const Json config =
+      Json::parse(config_json({.model = model, .form = ModelForm::pre_with_head_norms}, kChoices));
   EXPECT_EQ(config["architectures"][0], "Qwen3ForCausalLM");
   EXPECT_EQ(config["model_type"], "qwen3");
   EXPECT_EQ(config["use_sliding_window"], false);
@@ -166,7 +175,7 @@ TEST(ConfigJson, KeepsTheArchitectureThatAModelCameAsWhereItIsStillOne) {
   ModelConfig model;
   const auto type_of = [&](const char* preferred) {
     return Json::parse(config_json(
-        {.model = model, .plain_llama = true, .model_type = preferred}, kChoices))["model_type"];
+        {.model = model, .form = ModelForm::pre, .model_type = preferred}, kChoices))["model_type"];
   };
   EXPECT_EQ(type_of(""), "llama");
   EXPECT_EQ(type_of("mistral"), "mistral");
@@ -174,8 +183,12 @@ TEST(ConfigJson, KeepsTheArchitectureThatAModelCameAsWhereItIsStillOne) {
   EXPECT_EQ(type_of("mistral"), "llama");
   model.attention_output_bias = false;
   EXPECT_EQ(type_of("llama"), "qwen2");
-  model.qk_norm = true;  // no architecture of transformers has both
-  EXPECT_EQ(type_of(""), "fathom");
+  const auto form_type = [&](ModelForm form) {
+    return Json::parse(config_json({.model = model, .form = form}, kChoices))["model_type"];
+  };
+  EXPECT_EQ(form_type(ModelForm::pre_with_head_norms), "fathom");  // none has both
+  model.attention_bias = false;
+  EXPECT_EQ(form_type(ModelForm::reordered), "olmo2");
 }
 
 TEST(ConfigJson, NeverCallsAnotherModelALlama) {
@@ -227,7 +240,7 @@ TEST(ReadModelConfig, ReadsAQwen3) {
   config["use_sliding_window"] = false;
   config["sliding_window"] = 4096;
   const ModelConfig model = read(config.dump()).model;
-  EXPECT_TRUE(model.qk_norm);
+  EXPECT_EQ(model.qk_norm, "head");
   EXPECT_EQ(model.head_size(), 128);  // Qwen3Config's default, not hidden_size / heads
 }
 
@@ -271,7 +284,7 @@ TEST(ReadModelConfig, TakesOverridesForWhatAPlainConfigCantSay) {
   EXPECT_THAT(refused(Overrides{{"model.norm.placment", "lns"}}),
               HasSubstr("unknown key 'model.norm.placment'; did you mean"));
   EXPECT_THAT(refused(Overrides{{"model.norm.exponent", "1"}}), HasSubstr("has no effect"));
-  const Json ours = Json::parse(config_json({.plain_llama = true}, kChoices));
+  const Json ours = Json::parse(config_json({.form = ModelForm::pre}, kChoices));
   EXPECT_THAT(message_of<CheckpointError>([&] { read_with(ours, lns); }),
               HasSubstr("has a block \"fathom\", which says all of the model"));
 }
@@ -284,9 +297,11 @@ TEST(ReadModelConfig, RefusesWhatItWouldComputeDifferently) {
   } cases[] = {
       {"architectures",
        {"MistralForCausalLM"},
-       "architectures is \"MistralForCausalLM\"; with model_type llama it must be LlamaForCausalLM"},
+       "architectures is \"MistralForCausalLM\"; with model_type llama it must be "
+       "LlamaForCausalLM"},
       {"architectures", {"LlamaForSequenceClassification"}, "architectures is \"LlamaForSeq"},
-      {"model_type", "gpt2", "model_type is \"gpt2\"; supported: llama, mistral, qwen2, qwen3"},
+      {"model_type", "gpt2",
+       "model_type is \"gpt2\"; supported: llama, mistral, qwen2, qwen3, olmo2"},
       {"model_type", nullptr, "model_type is null"},
       {"model_type", "fathom", "model_type is \"fathom\""},
       {"model_type", "mixtral", "model_type is \"mixtral\""},
@@ -302,7 +317,7 @@ TEST(ReadModelConfig, RefusesWhatItWouldComputeDifferently) {
       {"auto_map", {{"AutoModel", "x.y"}}, "auto_map is"},
       {"rope_scaling",
        {{"rope_type", "longrope"}, {"factor", 2.0}},
-       "model.rope_scaling.rope_type is \"longrope\"; allowed: default, linear, llama3"},
+       "model.rope_scaling.rope_type is 'longrope'; allowed: default, linear, llama3"},
       {"rope_scaling",
        {{"rope_type", "linear"}, {"short_factor", {2.0}}},
        "unknown key 'model.rope_scaling.short_factor'"},
@@ -325,24 +340,24 @@ TEST(ReadModelConfig, RefusesValuesThatMakeNoModel) {
     std::string reason;
   } cases[] = {
       {"hidden_size", nullptr, "hidden_size is missing"},
-      {"hidden_size", 0, "model.hidden_size is 0; allowed: at least 1"},
+      {"hidden_size", 0, "model.hidden_size is 0; allowed: a whole number, at least 1"},
       {"hidden_size", -64, "model.hidden_size is -64"},
       {"hidden_size", 64.5, "model.hidden_size is 64.5; allowed: a whole number"},
-      {"hidden_size", "64", "model.hidden_size is \"64\"; allowed: a whole number"},
+      {"hidden_size", "64", "model.hidden_size is '64'; allowed: a whole number"},
       {"hidden_size", uint64_t{1} << 63, "model.hidden_size is 9223372036854775808"},
       {"hidden_size", 1'000'000'000, "at most 16777216"},
       {"hidden_size", 66, "model.hidden_size is 66, not a multiple of num_attention_heads"},
       {"num_key_value_heads", 3, "model.num_key_value_heads is 3"},
       {"tie_word_embeddings", 1, "model.tie_word_embeddings is 1; allowed: true or false"},
-      {"rms_norm_eps", "1e-6", "model.rms_norm_eps is \"1e-6\"; allowed: a number"},
-      {"head_dim", {16}, "model.head_dim is [16]; allowed: a whole number"},
+      {"rms_norm_eps", "1e-6", "model.rms_norm_eps is '1e-6'; allowed: a number"},
+      {"head_dim", {16}, "model.head_dim is a list of 1; allowed: a whole number"},
   };
   for (const auto& bad : cases)
     EXPECT_THAT(refusal(llama_with(bad.key, bad.value)), HasSubstr(bad.reason)) << bad.key;
 }
 
 TEST(ReadModelConfig, RefusesABlockThatIsDamagedNewerOrContradicted) {
-  const Json good = Json::parse(config_json({.plain_llama = true}, kChoices));
+  const Json good = Json::parse(config_json({.form = ModelForm::pre}, kChoices));
   const auto refused = [&](const auto& change) {
     Json config = good;
     change(config);
@@ -360,7 +375,7 @@ TEST(ReadModelConfig, RefusesABlockThatIsDamagedNewerOrContradicted) {
   EXPECT_THAT(refused([](Json& c) { c["fathom"]["model"]["norm"]["placment"] = "pre"; }),
               HasSubstr("unknown key 'model.norm.placment'; did you mean 'model.norm.placement'?"));
   EXPECT_THAT(refused([](Json& c) { c["fathom"]["model"]["norm"]["placement"] = "lsn"; }),
-              HasSubstr("model.norm.placement is \"lsn\"; allowed: pre, mix, lns"));
+              HasSubstr("model.norm.placement is 'lsn'; allowed: pre, mix, lns"));
   EXPECT_THAT(refused([](Json& c) { c["hidden_size"] = 384; }),
               HasSubstr("hidden_size is 384, but the block fathom says 768: change both"));
   EXPECT_THAT(refused([](Json& c) { c["tie_word_embeddings"] = true; }),

@@ -25,7 +25,9 @@ int run(const std::vector<std::string>& arguments) {
   if (arguments.size() == 8 && arguments[0] == "write") {
     ModelDescription description;
     description.model = read_model_config(arguments[2], choices).model;
-    description.plain_llama = arguments[4] == "plain";
+    if (arguments[4] == "plain")
+      description.form =
+          description.model.qk_norm == "head" ? ModelForm::pre_with_head_norms : ModelForm::pre;
     description.tokens = {id(arguments[5]), {}, id(arguments[7])};
     if (id(arguments[6])) description.tokens.eos = {*id(arguments[6])};
     TokenizerFiles files;

@@ -47,7 +47,8 @@ TEST(Llama, CountsItsParametersInTheCostModel) {
   for (const char* placement : {"pre", "post", "mix", "lns"}) {
     for (const bool variant : {false, true}) {
       ModelConfig config = tiny_config(placement);
-      config.tie_word_embeddings = config.attention_bias = config.qk_norm = variant;
+      config.tie_word_embeddings = config.attention_bias = variant;
+      config.qk_norm = variant ? "head" : "none";
       if (variant) config.num_key_value_heads = 1;
       const Llama model = tiny_model(config);
       int64_t count = 0;
@@ -80,7 +81,7 @@ TEST(Llama, GivesTheSameGradientsWithActivationCheckpointing) {
 TEST(Llama, GivesTheSameHiddenStatesThroughAKeyValueCache) {
   ModelConfig config = tiny_config();
   config.num_key_value_heads = 1;
-  config.qk_norm = true;
+  config.qk_norm = "head";
   Llama model = tiny_model(config);
   const torch::NoGradGuard no_grad;
   const torch::Tensor tokens = tiny_tokens(1, 12);

@@ -25,7 +25,7 @@ TEST(PreLn, HasAnInputNormAndNothingElse) {
     EXPECT_EQ(layer.attention, expected);
     EXPECT_EQ(layer.feed_forward, expected);
   }
-  EXPECT_TRUE(plan.final_norm);
+  EXPECT_EQ(plan.final_norm, NormKind::rms);
 }
 
 TEST(PostLn, HasANormOnTheSumAndNoFinalNorm) {
@@ -33,13 +33,13 @@ TEST(PostLn, HasANormOnTheSumAndNoFinalNorm) {
   SitePlan expected;
   expected.sum_norm = NormKind::rms;
   for (const LayerPlan& layer : plan.layers) EXPECT_EQ(layer.attention, expected);
-  EXPECT_FALSE(plan.final_norm);
+  EXPECT_EQ(plan.final_norm, NormKind::none);
 }
 
 TEST(FinalNorm, CanBeForcedOnAsTheReleasedCodeDoesForPostLn) {
   ModelConfig config = twelve_layers("post");
   config.norm.final_norm = "on";
-  EXPECT_TRUE(resolve_plan(config).final_norm);
+  EXPECT_EQ(resolve_plan(config).final_norm, NormKind::rms);
 }
 
 TEST(MixLn, MakesAQuarterOfTheLayersPostLn) {
@@ -49,7 +49,7 @@ TEST(MixLn, MakesAQuarterOfTheLayersPostLn) {
     EXPECT_EQ(plan.layers[i].attention.sum_norm == NormKind::rms, i < 3) << i;
     EXPECT_EQ(plan.layers[i].feed_forward.input_norm == NormKind::rms, i >= 3) << i;
   }
-  EXPECT_TRUE(plan.final_norm);
+  EXPECT_EQ(plan.final_norm, NormKind::rms);
   config.num_hidden_layers = 24;  // 6 of 24
   EXPECT_EQ(resolve_plan(config).layers[5].attention.sum_norm, NormKind::rms);
   EXPECT_EQ(resolve_plan(config).layers[6].attention.sum_norm, NormKind::none);
@@ -83,7 +83,7 @@ TEST(Lns, DividesBothNormsByTheRootOfTheLayerWhichCountsFromOne) {
     EXPECT_NEAR(plan.layers[i].attention.norm_scale, expected[i], 1e-5);
     EXPECT_NEAR(plan.layers[i].feed_forward.norm_scale, expected[i], 1e-5);
   }
-  EXPECT_TRUE(plan.final_norm);
+  EXPECT_EQ(plan.final_norm, NormKind::rms);
 }
 
 TEST(Lns, PutsTheFactorWhereThePositionSays) {
@@ -122,14 +122,17 @@ TEST(Placements, AnUnknownNameListsTheKnownOnes) {
   } catch (const ConfigError& error) {
     EXPECT_STREQ(error.what(),
                  "model.norm.placement is 'lsn'; allowed: pre, post, mix, deepnorm, "
-                 "deepnorm_released, lns; did you mean 'lns'?");
+                 "deepnorm_released, lns, sandwich, admin, group, layerscale, skipinit, peri, "
+                 "reordered, hybrid, dyt, gpas; did you mean 'lns'?");
   }
 }
 
 TEST(PlainLlama, IsWhatOnlyNormFactorsTellFromPreLn) {
   EXPECT_TRUE(is_plain_llama(resolve_plan(twelve_layers("pre"))));
   EXPECT_TRUE(is_plain_llama(resolve_plan(twelve_layers("lns"))));
-  for (const char* other : {"post", "mix", "deepnorm", "deepnorm_released"})
+  for (const char* other :
+       {"post", "mix", "deepnorm", "deepnorm_released", "sandwich", "admin", "group", "layerscale",
+        "skipinit", "peri", "reordered", "hybrid", "dyt", "gpas"})
     EXPECT_FALSE(is_plain_llama(resolve_plan(twelve_layers(other)))) << other;
   ModelConfig config = twelve_layers("lns");
   config.norm.position = "after_branch";

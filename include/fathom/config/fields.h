@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <variant>
@@ -35,6 +36,16 @@ using FieldValue =
     std::variant<bool*, int64_t*, double*, std::string*, std::vector<std::string>*,
                  std::vector<double>*, std::optional<int64_t>*, std::optional<double>*>;
 
+/// A part of a text such as "post x3, pre x9".
+struct SequencePart {
+  std::string name;
+  std::optional<int64_t> count;  ///< none: of a name alone
+};
+
+/// Splits "post x3, pre x9", or a name alone.
+/// @throws std::invalid_argument where a part isn't "NAME xCOUNT"
+std::vector<SequencePart> parse_sequence(const std::string& text);
+
 /// One config key.
 struct Field {
   std::string path;  ///< "optimizer.lr"
@@ -44,8 +55,13 @@ struct Field {
   std::string doc;                   ///< one line: meaning and unit
   std::string condition;             ///< "lr_scheduler.type is wsd"; empty = always has an effect
   std::function<bool()> has_effect;  ///< of the current values; null = always
+  bool sequence = false;             ///< several of `allowed` one after another: "post x3, pre x9"
   std::string rival{};  ///< path of the key that this one, set by a later file, replaces
 };
+
+/// Sets a field from a JSON value, with the checks of a config file.
+/// @throws ConfigError "key is value; allowed: ...": wrong type, out of range, no such name
+void assign_json(const Field& field, const nlohmann::ordered_json& json);
 
 /// Collects the declarations of a config struct and of the structs in it.
 class Fields {
@@ -57,12 +73,14 @@ class Fields {
   /// A text key with a fixed list of names.
   void one_of(const std::string& name, std::string& value, std::vector<std::string> allowed,
               const std::string& doc);
-  /// A text key that chooses a row of a table, by Choices.
-  void choice(const std::string& name, std::string& value, const std::string& doc);
-  /// A key that has an effect only where the row that `chooser` (a sibling declared by `choice`)
-  /// names lists it.
-  void option_of(const std::string& chooser, const std::string& name, FieldValue value,
-                 const std::string& doc, Limits limits = {}, std::vector<std::string> allowed = {});
+  /// A text key that chooses a row of a table, by Choices; a sequence may choose several.
+  void choice(const std::string& name, std::string& value, const std::string& doc,
+              bool sequence = false);
+  /// A key that has an effect only where a row that one of `choosers` (siblings declared by
+  /// `choice`) names lists it.
+  void option_of(const std::vector<std::string>& choosers, const std::string& name,
+                 FieldValue value, const std::string& doc, Limits limits = {},
+                 std::vector<std::string> allowed = {});
   /// A key that has an effect only under a condition on other keys.
   void when(const std::string& condition, std::function<bool()> has_effect, const std::string& name,
             FieldValue value, const std::string& doc, Limits limits = {});

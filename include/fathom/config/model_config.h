@@ -11,13 +11,21 @@ namespace fathom {
 
 /// Norm placement by name, and the options of some placements (`train-llm list placements`).
 struct NormConfig {
-  std::string placement = "pre";
-  double exponent = 0.5;  ///< lns: the norm's output is multiplied by layer^-exponent
+  std::string placement = "pre";  ///< a name, or one for each layer: "post x3, pre x9"
+  std::string scaling = "none";   ///< on top of the placement (`train-llm list scalings`)
+  double exponent = 0.5;          ///< lns: the norm's output is multiplied by layer^-exponent
+  bool learn_exponent = false;    ///< lns: a learned exponent for each sub-layer
   std::string position =
       "after_norm";                ///< lns: after_norm, before_norm, after_branch, after_residual
   std::string sublayers = "both";  ///< lns: both, attention, feed_forward
+  std::optional<double> branch_gain_start;  ///< layerscale, skipinit; default: by depth
   std::optional<int64_t>
-      post_layers;  ///< mix: the first layers that are Post-LN; default num_hidden_layers / 4
+      post_layers;     ///< mix: the first layers that are Post-LN; default num_hidden_layers / 4
+  int64_t groups = 8;  ///< group
+  std::optional<double> alpha;            ///< dyt: start of alpha; default: by width
+  std::optional<double> attention_alpha;  ///< dyt: the same before attention
+  bool first_block_pre = false;           ///< hybrid: HybridNorm*
+  std::string kind = "rms";               ///< rms, layer
   std::string final_norm = "auto";  ///< auto: unless the last residual step ends in a norm; on; off
 
   void declare(Fields& f);
@@ -63,7 +71,8 @@ struct ModelConfig {
   bool tie_word_embeddings = false;
   bool attention_bias = false;
   bool attention_output_bias = true;  ///< with attention_bias; Qwen2 has none on the output
-  bool qk_norm = false;               ///< RMSNorm over each head of query and key, as in Qwen3
+  std::string qk_norm =
+      "auto";  ///< auto: as the placement says; none; head: as Qwen3; full: OLMo 2
   int64_t max_position_embeddings = 2048;
   double initializer_range = 0.02;
   NormConfig norm;

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "fathom/base/json.h"
 #include "fathom/config/load.h"
 
 namespace fathom {
@@ -24,21 +25,29 @@ struct SpecialTokens {
 /// The content of a tokenizer's files, by name.
 using TokenizerFiles = std::map<std::string, std::string>;
 
+/// Residual steps that architectures of transformers have, once norm scales are folded.
+enum class ModelForm {
+  other,                ///< none of these
+  pre,                  ///< Pre-LN
+  pre_with_head_norms,  ///< and an RMSNorm on each head of query and key
+  reordered             ///< norms on the outputs, and over all channels of query and key
+};
+
 /// A model as its directory describes it.
 struct ModelDescription {
   ModelConfig model = {};
   SpecialTokens tokens = {};
   std::string dtype = "float32";   ///< of most weights, by torch's name
   bool norm_scale_folded = false;  ///< the gains of the norms hold the placement's norm_scale
-  /// Pre-LN, once norm scales are folded: an architecture of transformers may compute the same.
-  bool plain_llama = false;
+  ModelForm form = ModelForm::other;
   /// transformers' name ("qwen2") for the architecture, where several compute the same.
   std::string model_type = {};
+  Json plan = {};  ///< of every site (io/plan_json.h)
 };
 
-/// config.json. A plain model has an architecture of transformers 4 and 5; any other has the model
-/// type "fathom", so that nothing takes it for a Llama. Both carry the whole ModelConfig in a block
-/// "fathom".
+/// config.json. A model of a known form has an architecture of transformers 4 and 5; any other has
+/// the model type "fathom", so that nothing takes it for a Llama, and modelling code of its own.
+/// Both carry the whole ModelConfig and the plan in a block "fathom".
 std::string config_json(const ModelDescription& description, const Choices& choices);
 
 /// generation_config.json.
@@ -61,7 +70,8 @@ TokenizerFiles read_tokenizer_files(const std::filesystem::path& directory);
 /// @returns an empty path if there is neither
 std::filesystem::path find_tokenizer(const std::filesystem::path& directory);
 
-/// Writes config.json, the tokenizer's files, and generation_config.json where they hold none.
+/// Writes config.json, the tokenizer's files, generation_config.json where they hold none, and for
+/// the model type "fathom" modeling_fathom.py, with which transformers runs it.
 /// @throws DiskError
 void write_hugging_face_files(const std::filesystem::path& directory,
                               const ModelDescription& description, const TokenizerFiles& tokenizer,
@@ -73,10 +83,11 @@ struct SavedModelConfig {
   bool norm_scale_folded = false;
   std::string model_type = {};  ///< as in ModelDescription; "" for "fathom"
   SpecialTokens tokens = {};
+  Json plan = {};  ///< null where the directory has none: model says it all
 };
 
 /// Reads DIRECTORY/config.json: the block "fathom", or without it one of the architectures of
-/// transformers that Fathom computes: Llama, Mistral, Qwen2, Qwen3.
+/// transformers that Fathom computes (README.md lists them).
 /// @param choices the tables that model keys choose from
 /// @param overrides keys of a model without a block that its config.json doesn't say as it is:
 /// model.norm.placement=lns for weights that were trained with it

@@ -52,8 +52,15 @@ ModelDescription copy_model(const std::filesystem::path& from, const std::filesy
                             const CopyOptions& options, const Choices& choices,
                             const StopFlag& stop);
 
+/// Which architectures of transformers compute what a plan says, once norm scales are folded.
+ModelForm form_of(const ModelPlan& plan);
+
 /// The weights of a model by name, without gradients.
 std::map<std::string, torch::Tensor> named_weights(const Llama& model);
+
+/// The same tensors under the names that files of models of this form have.
+std::map<std::string, torch::Tensor> as_stored(const std::map<std::string, torch::Tensor>& weights,
+                                               ModelForm form);
 
 /// Factors to fold into gains, by the gain's name; empty where plain Llama can't hold the model.
 std::map<std::string, double> folded_factors(const ModelPlan& plan);

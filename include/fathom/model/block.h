@@ -27,6 +27,7 @@ struct BlockTrace {
 /// Attention and feed-forward, each in the residual step that its plan describes.
 class BlockImpl : public torch::nn::Module {
  public:
+  /// @throws std::invalid_argument where the plan of a feed-forward has norms of heads
   BlockImpl(const ModelConfig& config, const LayerPlan& plan, const torch::TensorOptions& options);
   /// @param trace filled when not null
   torch::Tensor forward(const torch::Tensor& x_BTD, const AttentionContext& context,
@@ -41,14 +42,23 @@ class BlockImpl : public torch::nn::Module {
   Attention self_attn{nullptr};
   FeedForward mlp{nullptr};
 
-  /// The norms of one residual step; empty where the plan has none.
-  struct SiteNorms {
+  /// What one residual step learns beside its matrices; empty or undefined where the plan has none.
+  struct SiteParameters {
     Norm input{nullptr}, output{nullptr}, sum{nullptr};
+    torch::Tensor norm_exponent;           ///< [1]
+    torch::Tensor skip_gain, branch_gain;  ///< [1] or [D]
+    torch::Tensor skip_gate, sum_gate;     ///< [1], starts at 0
   };
-  SiteNorms attention_norms, feed_forward_norms;
+  const SiteParameters& parameters_of(Sublayer sublayer) const {
+    return sublayer == Sublayer::attention ? attention_ : feed_forward_;
+  }
 
  private:
+  SiteParameters make_parameters(const ModelConfig& config, Sublayer sublayer,
+                                 const torch::TensorOptions& options);
+
   LayerPlan plan_;
+  SiteParameters attention_, feed_forward_;
 };
 TORCH_MODULE(Block);
 

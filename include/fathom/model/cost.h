@@ -9,9 +9,9 @@
 namespace fathom {
 
 struct ParameterCount {
-  int64_t embedding = 0;
-  int64_t blocks = 0;  ///< matrices, norms and biases of all blocks
-  int64_t head = 0;    ///< 0 when tied
+  int64_t embedding = 0;  ///< with its norm and gain
+  int64_t blocks = 0;     ///< matrices, norms and biases of all blocks
+  int64_t head = 0;       ///< 0 when tied
   int64_t final_norm = 0;
 
   int64_t total() const { return embedding + blocks + head + final_norm; }

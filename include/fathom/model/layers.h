@@ -9,6 +9,7 @@
 #include <string>
 
 #include "fathom/config/model_config.h"
+#include "fathom/model/placement.h"
 #include "fathom/model/rope.h"
 
 namespace fathom {
@@ -26,16 +27,21 @@ class ProjectionImpl : public torch::nn::Module {
 };
 TORCH_MODULE(Projection);
 
-/// RMSNorm over the last dimension with a learned gain, which starts at 1.
+/// A norm over the last dimension, of the kind that the plan says. Gains start at 1.
 class NormImpl : public torch::nn::Module {
  public:
-  NormImpl(int64_t dim, double eps, const torch::TensorOptions& options);
-  /// @param scale multiplies the output; folded into the kernel's constant
+  /// @param plan of any kind but none
+  /// @throws ConfigError where groups don't divide dim
+  NormImpl(const NormPlan& plan, int64_t dim, double eps, const torch::TensorOptions& options);
+  /// @param scale multiplies the output; of RMSNorm, folded into the kernel's constant
   torch::Tensor forward(const torch::Tensor& x, double scale = 1.0) const;
 
-  torch::Tensor weight;  ///< [dim]
+  torch::Tensor weight;  ///< gain, [dim]
+  torch::Tensor bias;    ///< of `layer`: [dim], starts at 0
+  torch::Tensor alpha;   ///< of `dyt`: [1], starts at the plan's alpha
 
  private:
+  NormPlan plan_;
   double eps_;
 };
 TORCH_MODULE(Norm);
@@ -54,20 +60,32 @@ struct AttentionContext {
   int64_t past = 0;             ///< tokens in the cache before this input
 };
 
+/// Query, key and value of all heads, normed as the plan says, before rotation: [B, T, H, C].
+struct Heads {
+  torch::Tensor query_BTHC, key_BTHC, value_BTHC;
+};
+
 /// Grouped-query causal attention with rotary positions.
 class AttentionImpl : public torch::nn::Module {
  public:
-  AttentionImpl(const ModelConfig& config, const torch::TensorOptions& options);
+  /// @param plan its query_norm, key_norm and value_norm are read
+  AttentionImpl(const ModelConfig& config, const SitePlan& plan,
+                const torch::TensorOptions& options);
+  /// What `forward` attends with.
+  Heads heads(const torch::Tensor& x_BTD) const;
   /// @param x_BTD the result has its shape and dtype
   torch::Tensor forward(const torch::Tensor& x_BTD, const AttentionContext& context);
 
   Projection q_proj{nullptr}, k_proj{nullptr}, v_proj{nullptr}, o_proj{nullptr};
+  Norm q_norm{nullptr}, k_norm{nullptr}, v_norm{nullptr};  ///< empty where the plan has none
 
  private:
   torch::Tensor attend(const torch::Tensor& q_BHTC, torch::Tensor k_BHTC, torch::Tensor v_BHTC,
                        const AttentionContext& context) const;
 
-  Norm q_norm_{nullptr}, k_norm_{nullptr};  // empty unless model.qk_norm
+  torch::Tensor normed_heads(const torch::Tensor& y, HeadNorm kind, const Norm& norm) const;
+
+  HeadNorm query_norm_, key_norm_, value_norm_;
   int64_t head_size_;
   bool grouped_;
 };

@@ -58,13 +58,16 @@ class LlamaImpl : public torch::nn::Module {
   LlamaImpl(const ModelConfig& config, ModelPlan plan, const torch::TensorOptions& options,
             torch::ScalarType compute);
 
-  /// Draws every weight from (seed, its name).
+  /// Draws every matrix from (seed, its name); norms and gains have started. Placements with
+  /// profiled gains need profile_skips (model/profile.h) as well.
   void start_weights(int64_t seed);
 
   /// Hidden states after the final norm.
   /// @param input_BT int64 token ids
   /// @returns [B, T, D] in the compute dtype
   torch::Tensor hidden(const torch::Tensor& input_BT, const ForwardOptions& options = {});
+  /// What the first block gets: the token embedding with its gain and norm. [B, T, D]
+  torch::Tensor embed(const torch::Tensor& input_BT) const;
   /// @returns [.., V] in the compute dtype
   torch::Tensor logits(const torch::Tensor& hidden) const;
   /// Sum of the cross-entropy over non-ignored targets, times `scale`; logits are never stored.
@@ -80,7 +83,11 @@ class LlamaImpl : public torch::nn::Module {
   torch::ScalarType compute_dtype() const { return compute_; }
   torch::Device device() const { return embedding_.device(); }
   Block block(int64_t index) const { return blocks_[static_cast<size_t>(index)]; }
+  /// Empty or undefined where the plan has none.
   const Norm& final_norm() const { return final_norm_; }
+  const Norm& embedding_norm() const { return embedding_norm_; }
+  const torch::Tensor& embedding_gain() const { return embedding_gain_; }
+  const torch::Tensor& embedding_table() const { return embedding_; }
   /// All matrices with the std that the config and a plan prescribe; biases and norm gains are left
   /// out.
   std::vector<NamedMatrix> matrices(const ModelPlan& plan) const;
@@ -97,6 +104,8 @@ class LlamaImpl : public torch::nn::Module {
   torch::ScalarType compute_;
   bool activation_checkpointing_ = false;
   torch::Tensor embedding_;  // [V, D]
+  torch::Tensor embedding_gain_;
+  Norm embedding_norm_{nullptr};
   std::vector<Block> blocks_;
   Norm final_norm_{nullptr};
   torch::Tensor head_;  // [V, D]; undefined when tied
