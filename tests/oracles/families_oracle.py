@@ -22,6 +22,8 @@ safetensors = support.require("safetensors.torch")
 tokenizers = support.require("tokenizers")
 transformers = support.require("transformers")
 transformers.utils.logging.disable_progress_bar()
+torch.set_num_threads(1)  # the models are tiny; threads only wait for each other
+os.environ["OMP_NUM_THREADS"] = "1"
 options = support.arguments(__doc__)
 sys.path.insert(0, str(options.configs.parent / "scripts"))
 import write_token_file  # noqa: E402
@@ -131,7 +133,7 @@ def check_train_on(name, model, start, scratch):
     write_token_file.write(data, documents, VOCABULARY, start / "tokenizer.json")
     config = scratch / f"{name}.json"
     config.write_text(json.dumps({
-        "train": {"max_steps": 8, "global_batch_size": 8, "init_from": str(start), "out_dir": str(scratch / f"{name}_run")},
+        "train": {"max_steps": 8, "global_batch_size": 8, "threads": 1, "init_from": str(start), "out_dir": str(scratch / f"{name}_run")},
         "data": {"train": [str(data)], "validation": [str(data)], "sequence_length": 40},
         "optimizer": {"lr": 0.003}, "eval": {"interval": 8}, "log": {"interval": 4, "tensorboard": False}}))
     train_llm("train", config)
@@ -176,7 +178,7 @@ def check_placements(scratch):
     (scratch / "placement.json").write_text(json.dumps({
         "model": dict(hidden_size=48, intermediate_size=80, num_hidden_layers=3, num_attention_heads=4,
                       num_key_value_heads=2, vocab_size=VOCABULARY, max_position_embeddings=512),
-        "train": {"max_steps": 3, "global_batch_size": 8},
+        "train": {"max_steps": 3, "global_batch_size": 8, "threads": 1},
         "data": {"train": [str(scratch / "llama_1.tokens")], "sequence_length": 40,
                  "tokenizer": str(scratch / "llama_1_source" / "tokenizer.json")},
         "optimizer": {"lr": 0.05}, "log": {"tensorboard": False}}))
@@ -264,7 +266,7 @@ def check_train_on_lns(scratch, imported, model):
     write_token_file.write(data, documents, VOCABULARY, imported / "tokenizer.json")
     config = scratch / "lns.json"
     config.write_text(json.dumps({
-        "train": {"max_steps": 1, "global_batch_size": 4, "init_from": str(imported), "out_dir": str(scratch / "lns_run")},
+        "train": {"max_steps": 1, "global_batch_size": 4, "threads": 1, "init_from": str(imported), "out_dir": str(scratch / "lns_run")},
         "data": {"train": [str(data)], "validation": [str(data)], "sequence_length": 30},
         "optimizer": {"lr": 1e-4}, "log": {"tensorboard": False}}))
     train_llm("train", config)
