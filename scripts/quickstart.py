@@ -8,11 +8,12 @@ import shutil
 import subprocess
 import sys
 
+import held_out
+
 TRAIN_LLM = "build/release/train-llm"
 CONFIG = "configs/quickstart.yaml"
 VOCAB_SIZE = 4096
 TOKENIZER_SAMPLE = 8 << 20  # bytes: a tokenizer from all 40 MB of LibTorch's sources takes minutes and is hardly better
-HELD_OUT = 20  # one file of 20 is for validation
 PROMPT = "def forward(self"
 
 
@@ -45,17 +46,8 @@ def text_files(text):
     if text is None:
         root = next(pathlib.Path(".venv/lib").glob("python3*/site-packages/torch"))
         return root, sorted(root.rglob("*.py"))
-    text = text.expanduser()
-    if text.is_file():
-        return text.parent, [text]
-    if not text.is_dir():
-        fail(f"--text is '{text}', which is neither a file nor a folder")
     formats = json.loads(train_llm("list", "formats", "--json", capture=True))
-    endings = tuple(ending for row in formats for ending in row.get("extensions", []))
-    files = sorted(path for path in text.rglob("*") if path.is_file() and path.name.endswith(endings))
-    if not files:
-        fail(f"--text is '{text}', which has no file that ends in {', '.join(endings)}")
-    return text, files
+    return held_out.text_files(text.expanduser(), [ending for row in formats for ending in row["extensions"]])
 
 
 def checksum(files):
@@ -67,18 +59,6 @@ def checksum(files):
     return total.hexdigest()[:8]
 
 
-def split_lines(path, folders):
-    """The last twentieth of a file's lines is for validation."""
-    if path.suffix in (".gz", ".zst"):
-        fail(f"--text is '{path}', a compressed file, which can't be split: give a folder with two files or more")
-    lines = path.read_bytes().splitlines(keepends=True)
-    cut = len(lines) - max(1, len(lines) // HELD_OUT)
-    if cut < 1:
-        fail(f"--text is '{path}', which has only {len(lines)} lines")
-    for folder, part in zip(folders, (lines[:cut], lines[cut:])):
-        (folder / path.name).write_bytes(b"".join(part))
-
-
 def copy_text(root, files, target):
     """Writes target/train and target/validation, whole or not at all."""
     part = target.with_suffix(".part")
@@ -87,11 +67,10 @@ def copy_text(root, files, target):
     for folder in folders:
         folder.mkdir(parents=True)
     if len(files) == 1:
-        split_lines(files[0], folders)
+        held_out.split_lines(files[0], folders)
     else:
-        for index, path in enumerate(files, 1):
-            held_out = index % HELD_OUT == 0 or (index == len(files) < HELD_OUT)
-            copy = folders[held_out] / path.relative_to(root)
+        for index, path in enumerate(files):
+            copy = folders[held_out.is_held_out(index, len(files))] / path.relative_to(root)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, copy)
     part.rename(target)
@@ -156,4 +135,7 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except held_out.TextError as error:
+        fail(error)

@@ -3,6 +3,7 @@
 #include "fathom/base/error.h"
 #include "fathom/config/load.h"
 #include "fathom/data/formats.h"
+#include "fathom/diagnose/probe.h"
 #include "fathom/model/init.h"
 #include "fathom/model/placement.h"
 #include "fathom/model/rope.h"
@@ -13,7 +14,7 @@ namespace fathom {
 namespace {
 
 CatalogTable placement_table() {
-  CatalogTable table{"placements", "model.norm.placement", {}};
+  CatalogTable table{"placements", {}};
   for (const Placement& row : placements())
     table.rows.push_back(
         {std::string(row.name), std::string(row.formula), std::string(row.source), row.options});
@@ -21,7 +22,7 @@ CatalogTable placement_table() {
 }
 
 CatalogTable scaling_table() {
-  CatalogTable table{"scalings", "model.norm.scaling", {}};
+  CatalogTable table{"scalings", {}};
   for (const Scaling& row : scalings())
     table.rows.push_back(
         {std::string(row.name), std::string(row.formula), std::string(row.source), row.options});
@@ -29,7 +30,7 @@ CatalogTable scaling_table() {
 }
 
 CatalogTable init_table() {
-  CatalogTable table{"inits", "model.init.method", {}};
+  CatalogTable table{"inits", {}};
   for (const Initialization& row : initializations())
     table.rows.push_back(
         {std::string(row.name), std::string(row.formula), std::string(row.source)});
@@ -37,14 +38,14 @@ CatalogTable init_table() {
 }
 
 CatalogTable rope_table() {
-  CatalogTable table{"rope_types", "model.rope_scaling.rope_type", {}};
+  CatalogTable table{"rope_types", {}};
   for (const RopeType& row : rope_types())
     table.rows.push_back({std::string(row.name), std::string(row.formula), "", row.options});
   return table;
 }
 
 CatalogTable optimizer_table() {
-  CatalogTable table{"optimizers", "optimizer.name", {}};
+  CatalogTable table{"optimizers", {}};
   for (const OptimizerRow& row : optimizers())
     table.rows.push_back(
         {std::string(row.name), std::string(row.formula), std::string(row.source)});
@@ -52,39 +53,39 @@ CatalogTable optimizer_table() {
 }
 
 CatalogTable schedule_table() {
-  CatalogTable table{"schedules", "lr_scheduler.type", {}};
+  CatalogTable table{"schedules", {}};
   for (const Schedule& row : schedules())
     table.rows.push_back({std::string(row.name), std::string(row.formula), "", row.options});
   return table;
 }
 
+CatalogTable probe_table() {
+  CatalogTable table{"probes", {}};
+  for (const ProbeInfo& row : probes())
+    table.rows.push_back({std::string(row.name), cat(row.formula, " (", row.source, ")")});
+  return table;
+}
+
 CatalogTable preset_table() {
-  CatalogTable table{"presets", "", {}};
+  CatalogTable table{"presets", {}};
   for (const Preset& preset : presets()) table.rows.push_back({preset.name, preset.summary});
   return table;
 }
 
 CatalogTable format_table() {
-  CatalogTable table{"formats", "", {}};
+  CatalogTable table{"formats", {}};
   for (const FormatInfo& row : list_formats())
-    table.rows.push_back({std::string(row.name), std::string(row.summary)});
+    table.rows.push_back({.name = std::string(row.name),
+                          .summary = std::string(row.summary),
+                          .extensions = {row.extensions.begin(), row.extensions.end()}});
   return table;
 }
 
 }  // namespace
 
 std::vector<CatalogTable> catalog_tables() {
-  return {placement_table(), scaling_table(),  init_table(),   rope_table(),
-          optimizer_table(), schedule_table(), preset_table(), format_table()};
-}
-
-Choices catalog() {
-  Choices choices;
-  for (const CatalogTable& table : catalog_tables()) {
-    if (table.key.empty()) continue;
-    for (const CatalogRow& row : table.rows) choices[table.key].push_back({row.name, row.options});
-  }
-  return choices;
+  return {placement_table(), scaling_table(), init_table(),   rope_table(),  optimizer_table(),
+          schedule_table(),  probe_table(),   preset_table(), format_table()};
 }
 
 }  // namespace fathom

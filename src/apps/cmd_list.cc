@@ -13,7 +13,8 @@ std::string as_json(const CatalogTable& table) {
   for (const CatalogRow& row : table.rows) {
     Json object = {{"name", row.name}, {"summary", row.summary}};
     if (!row.source.empty()) object["source"] = row.source;
-    if (!table.key.empty()) object["options"] = row.options;
+    object["options"] = row.options;
+    if (!row.extensions.empty()) object["extensions"] = row.extensions;
     rows.push_back(std::move(object));
   }
   return rows.dump(2) + "\n";
@@ -21,8 +22,7 @@ std::string as_json(const CatalogTable& table) {
 
 /// A page: the table, with the config keys' meaning left to --help.
 std::string as_markdown(const CatalogTable& table) {
-  std::string text = cat("| `", table.key.empty() ? "name" : table.key,
-                         "` | meaning | source | keys |\n|---|---|---|---|\n");
+  std::string text = cat("| name | meaning | source | keys |\n|---|---|---|---|\n");
   for (const CatalogRow& row : table.rows) {
     std::vector<std::string> keys;
     for (const std::string& option : row.options) keys.push_back(cat("`", option, "`"));
@@ -62,7 +62,8 @@ Command list_command() {
           .example = "train-llm list placements",
           .min_arguments = 1,
           .max_arguments = 1,
-          .flags = {{"json", "", "print a list of objects with name, summary, source and options"},
+          .flags = {{"json", "",
+                     "print a list of objects with name, summary, source and what else counts"},
                     {"markdown", "", "print a Markdown table"}},
           .run = run};
 }

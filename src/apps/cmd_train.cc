@@ -76,6 +76,7 @@ class EvaluationObserver : public Observer {
     output_.record("eval", state,
                    {{"val/loss", result.loss},
                     {"val/ppl", result.perplexity()},
+                    {"val/unigram_loss", result.unigram_loss},
                     {"val/tokens", result.targets}});
     output_.progress().line(cat("step ", state.step, " val/loss ", result.loss, " val/ppl ",
                                 result.perplexity(), " on ", result.targets, " tokens"));

@@ -16,6 +16,7 @@ Command eval_command();
 Command generate_command();
 Command import_command();
 Command export_command();
+Command diagnose_command();
 Command verify_resume_command();
 Command list_command();
 Command schema_command();

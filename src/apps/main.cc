@@ -12,11 +12,11 @@
 #include <cstdio>
 #include <new>
 
-#include "apps/catalog.h"
 #include "apps/cli.h"
 #include "apps/commands.h"
 #include "fathom/base/error.h"
 #include "fathom/base/names.h"
+#include "fathom/train/choices.h"
 #include "fathom/version.h"
 
 namespace fathom {
@@ -34,6 +34,7 @@ std::vector<Command> commands() {
           generate_command(),
           import_command(),
           export_command(),
+          diagnose_command(),
           verify_resume_command(),
           list_command(),
           schema_command()};
@@ -115,7 +116,7 @@ bool asks_for_help(const std::vector<std::string>& words) {
 
 int run_command_line(std::vector<std::string> words, const StopFlag& stop) {
   const std::vector<Command> table = commands();
-  const Choices choices = catalog();
+  const Choices choices = config_choices();
   if (words.empty()) throw ConfigError("a command is missing; train-llm --help lists them");
   if (words[0] == "--help" || words[0] == "-h") {
     write_stdout(overview_text(table), stop);

@@ -53,17 +53,21 @@ RunIdentity identity_of(const RunConfig& config, const Choices& choices, const R
   return identity;
 }
 
-Perplexity score(Llama& model, const std::vector<TokenFile>& files, const DataConfig& config,
-                 int64_t rows_per_batch, const StopFlag& stop) {
+EvaluationSource evaluation_batches(const std::vector<TokenFile>& files, const DataConfig& config,
+                                    int64_t rows_per_batch) {
   std::vector<TokenFile> opened;
   for (const TokenFile& file : files) opened.push_back(TokenFile::open(file.path()));
-  const EvaluationLoader loader(std::move(opened), config, rows_per_batch);
-  int64_t next = 0;
-  const auto batches = [&]() -> std::optional<Batch> {
-    if (next == loader.num_batches()) return std::nullopt;
-    return loader.batch(next++);
+  const auto loader =
+      std::make_shared<const EvaluationLoader>(std::move(opened), config, rows_per_batch);
+  return [loader, next = int64_t{0}]() mutable -> std::optional<Batch> {
+    if (next == loader->num_batches()) return std::nullopt;
+    return loader->batch(next++);
   };
-  return evaluate_perplexity(model, batches, stop);
+}
+
+Perplexity score(Llama& model, const std::vector<TokenFile>& files, const DataConfig& config,
+                 int64_t rows_per_batch, const StopFlag& stop) {
+  return evaluate_perplexity(model, evaluation_batches(files, config, rows_per_batch), stop);
 }
 
 Tokenizer load_tokenizer(const std::filesystem::path& model_directory) {

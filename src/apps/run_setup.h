@@ -29,8 +29,12 @@ RunData load_data(const RunConfig& config, const Log& log, const StopFlag& stop)
 RunIdentity identity_of(const RunConfig& config, const Choices& choices, const RunData& data,
                         const torch::Device& device);
 
-/// Scores the first data.validation_tokens targets of some token files.
+/// The first data.validation_tokens targets of some token files, batch by batch.
 /// @param rows_per_batch rows that go through the model at once
+EvaluationSource evaluation_batches(const std::vector<TokenFile>& files, const DataConfig& config,
+                                    int64_t rows_per_batch);
+
+/// Scores them.
 Perplexity score(Llama& model, const std::vector<TokenFile>& files, const DataConfig& config,
                  int64_t rows_per_batch, const StopFlag& stop);
 

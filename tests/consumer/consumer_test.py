@@ -1,6 +1,7 @@
-"""Builds the programs of this folder against an installed Fathom, and configures them with its sources."""
+"""Builds the programs of this folder against an installed Fathom and against its sources, and runs them."""
 
 import argparse
+import json
 import pathlib
 import shutil
 import subprocess
@@ -11,8 +12,32 @@ SOURCE = HERE.parent.parent
 
 
 def run(*command):
+    """stdout"""
     print("+", *command, flush=True)
-    subprocess.run([str(word) for word in command], check=True)
+    return subprocess.run([str(word) for word in command], check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def check_trainer(trainer, train_llm, folder):
+    """Ten steps of its own loop; what it saves loads in train-llm eval, with the loss that it measured itself."""
+    text, tokenizer, out = folder / "text.txt", folder / "tokenizer.model", folder / "out"
+    text.write_text("\n".join(" ".join(str(i * j % 97) for j in range(40)) for i in range(300)))
+    shutil.rmtree(out, ignore_errors=True)
+    run(train_llm, "tokenizer", "train", text, "--vocab-size", 120, "--output", tokenizer)
+    words = [line.split() for line in run(trainer, text, tokenizer, out).splitlines()]
+    losses = [float(line[1]) for line in words if line[0] == "loss"]
+    assert len(losses) == 10 and losses[-1] < losses[0] - 0.3, losses
+    (own,) = [float(line[1]) for line in words if line[0] == "validation"]
+    scored = json.loads(run(train_llm, "eval", out, "--text", text, "--sequence-length", 32, "--cache-dir", out / "cache",
+                            "--json"))
+    assert abs(scored["val/loss"] - own) < 1e-4, (scored, own)
+
+
+def link(ninja, build, archives, target):
+    """Links a program by the build's own command, with libraries that were compiled before."""
+    for archive in archives:
+        shutil.copy(archive, build / "fathom" / "src")
+    command = run(ninja, "-C", build, "-t", "commands", target).splitlines()[-1]
+    subprocess.run(command, shell=True, check=True, cwd=build)
 
 
 def check_prefix(prefix):
@@ -42,13 +67,17 @@ def main():
         run(arguments.cmake, "-B", installed, f"-Dfathom_ROOT={prefix}", *options)
         run(arguments.cmake, "--build", installed)
         run(installed / "errors")
-        run(installed / "placement")
+        check_trainer(installed / "trainer", prefix / "bin" / "train-llm", folder)
 
         shutil.rmtree(prefix)
         sources = folder / "sources"
         run(arguments.cmake, "-B", sources, f"-DFATHOM_SOURCE={SOURCE}", *options)
-        # One file only: all of Fathom was compiled before this test.
-        run(arguments.ninja, "-C", sources, "CMakeFiles/errors.dir/errors.cc.o")
+        # All of Fathom was compiled before this test: only the programs are.
+        for program in ("errors", "trainer"):
+            run(arguments.ninja, "-C", sources, f"CMakeFiles/{program}.dir/{program}.cc.o")
+            link(arguments.ninja, sources, sorted((arguments.build / "src").glob("*.a")), program)
+        run(sources / "errors")
+        check_trainer(sources / "trainer", arguments.build / "train-llm", folder)
 
 
 if __name__ == "__main__":

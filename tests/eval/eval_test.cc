@@ -46,6 +46,18 @@ TEST(Perplexity, WeighsTokensNotBatches) {
   EXPECT_NEAR(result.perplexity(), std::exp(expected.item<double>()), 1e-9);
 }
 
+TEST(Perplexity, ComparesWithTheEntropyOfHowOftenEachTokenIsATarget) {
+  Llama model = tiny_model(tiny_config());
+  const torch::Tensor target = torch::tensor({7, 7, 3, int{kIgnoredTarget}, 7, 9}).view({2, 3});
+  bool done = false;
+  const auto batches = [&]() -> std::optional<Batch> {
+    if (std::exchange(done, true)) return std::nullopt;
+    return batch_of(tiny_tokens(2, 3), target.to(torch::kInt64));
+  };
+  const double by_hand = -(0.6 * std::log(0.6) + 2 * 0.2 * std::log(0.2));
+  EXPECT_NEAR(evaluate_perplexity(model, batches, StopFlag()).unigram_loss, by_hand, 1e-12);
+}
+
 TEST(Perplexity, OfNothingIsAnError) {
   Llama model = tiny_model(tiny_config());
   EXPECT_THROW(evaluate_perplexity(

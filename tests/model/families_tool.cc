@@ -6,16 +6,16 @@
 #include <cstring>
 #include <iostream>
 
-#include "apps/catalog.h"
 #include "fathom/io/model_files.h"
 #include "fathom/io/safetensors.h"
+#include "fathom/train/choices.h"
 
 namespace fathom {
 namespace {
 
 void run(const std::string& directory, const std::string& in, const std::string& out) {
   const torch::NoGradGuard no_grad;
-  Llama model = load_model(directory, torch::kCPU, torch::kFloat32, catalog());
+  Llama model = load_model(directory, torch::kCPU, torch::kFloat32, config_choices());
   const SafetensorsFile file(in);
   const SafetensorsFile::Tensor& stored = file.at("input");
   torch::Tensor input = torch::empty(stored.shape, torch::kInt64);

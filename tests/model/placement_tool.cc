@@ -2,15 +2,16 @@
 //
 //   placement_tool OUT.safetensors model.KEY=VALUE...
 //
-// OUT: "input", "target" [B, T]; "start.<name>", the parameters as they start, and "weight.<name>",
-// moved at random, so that gains and gates show; "logits" and "gradient.<name>" of the mean loss.
+// OUT, all float64: "input", "target" [B, T]; "start.<name>", the parameters as they start, and
+// "weight.<name>", moved at random, so that gains and gates show; "logits" and "gradient.<name>" of
+// the mean loss.
 #include <iostream>
 
-#include "apps/catalog.h"
 #include "fathom/config/load.h"
 #include "fathom/io/safetensors.h"
 #include "fathom/model/llama.h"
 #include "fathom/model/profile.h"
+#include "fathom/train/choices.h"
 
 namespace fathom {
 namespace {
@@ -20,12 +21,10 @@ using Tensors = std::map<std::string, torch::Tensor>;
 void write(const std::string& path, const Tensors& tensors) {
   std::vector<TensorSpec> specs;
   for (const auto& [name, tensor] : tensors)
-    specs.push_back({name,
-                     tensor.scalar_type() == torch::kInt64 ? TensorType::kI64 : TensorType::kF64,
-                     tensor.sizes().vec()});
+    specs.push_back({name, TensorType::kF64, tensor.sizes().vec()});
   SafetensorsWriter writer(path, specs);
   for (const auto& [name, tensor] : tensors) {
-    const torch::Tensor host = tensor.contiguous();
+    const torch::Tensor host = tensor.to(torch::kFloat64).contiguous();
     writer.write(name, {static_cast<const std::byte*>(host.data_ptr()), host.nbytes()});
   }
   writer.publish();
@@ -37,7 +36,7 @@ void copy_parameters(const Llama& model, const std::string& prefix, Tensors& int
 }
 
 int run(const std::string& out, const std::vector<Override>& overrides) {
-  const ModelConfig config = load_run_config("smoke", overrides, catalog()).config.model;
+  const ModelConfig config = load_run_config("smoke", overrides, config_choices()).config.model;
   Llama model(config, resolve_plan(config), torch::kFloat64, torch::kFloat64);
   model->start_weights(1);
   torch::manual_seed(1);

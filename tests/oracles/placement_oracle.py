@@ -268,6 +268,7 @@ def compare(c, scratch):
     out = scratch / "out.safetensors"
     subprocess.run([options.tool, out, *(f"model.{key}={value}" for key, value in sizes.items()), *overrides], check=True)
     ours = safetensors.load_file(out)
+    ours.update({name: ours[name].long() for name in ("input", "target")})
     weights = Weights({k.removeprefix("weight."): v for k, v in ours.items() if k.startswith("weight.")})
     logits = reference(weights, ours["input"], c)
     F.cross_entropy(logits.flatten(0, 1), ours["target"].flatten()).backward()

@@ -14,6 +14,9 @@ namespace fathom {
 struct Perplexity {
   double loss = 0;      ///< mean over the scored targets, in nats
   int64_t targets = 0;  ///< how many were scored
+  /// The least loss, in nats, without looking at any context: the entropy of how often each token
+  /// is a target. A model that stays there has learned no more than frequencies.
+  double unigram_loss = 0;
 
   /// exp(loss)
   double perplexity() const;

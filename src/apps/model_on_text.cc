@@ -1,0 +1,48 @@
+#include "apps/model_on_text.h"
+
+#include <algorithm>
+
+#include "fathom/base/error.h"
+#include "fathom/data/prepare.h"
+#include "fathom/train/device.h"
+
+namespace fathom {
+
+std::vector<Flag> with_text_flags(std::vector<Flag> flags) {
+  std::vector<Flag> all = {
+      {"text", "FILE...", "text files, folders, globs or token files"},
+      {"mode", "packed|documents", "how rows are made of documents (default: packed)"},
+      {"sequence-length", "N", "tokens in a row (default: 256)"},
+      {"batch-size", "N", "rows at once (default: 8)"},
+      {"device", "auto|cpu|cuda", "where to run (default: auto)"},
+      {"cache-dir", "DIR", "where token files are kept (default: cache)"},
+      {"json", "", "print JSON"}};
+  all.insert(all.end(), flags.begin(), flags.end());
+  return all;
+}
+
+ModelOnText load_model_on_text(const Invocation& invocation, const std::vector<std::string>& inputs,
+                               int64_t tokens) {
+  apply_runtime_settings({});
+  const auto directory = find_model(invocation.arguments()[0], invocation.stop(), invocation.log());
+  const torch::Device device = choose_device(invocation.text("device", "auto"));
+  Llama model = load_model(directory, device, torch::kFloat32, invocation.choices());
+  const Tokenizer tokenizer = load_tokenizer(directory);
+  check_vocabulary(tokenizer, model->config().vocab_size);
+
+  DataConfig data;
+  const int64_t longest = model->config().max_position_embeddings;
+  data.sequence_length =
+      invocation.integer("sequence-length", std::min<int64_t>(256, longest), 2, longest);
+  data.mode = invocation.text("mode", "packed");
+  if (data.mode != "packed" && data.mode != "documents")
+    throw ConfigError(cat("--mode is ", data.mode, "; allowed: packed, documents"));
+  data.validation_tokens = tokens;
+  data.cache_dir = invocation.text("cache-dir", data.cache_dir);
+  std::vector<TokenFile> files =
+      prepared(inputs, data, tokenizer, "prepare", invocation.log(), invocation.stop());
+  const int64_t rows = invocation.integer("batch-size", 8, 1, 1 << 20);
+  return {directory, std::move(model), std::move(data), std::move(files), rows};
+}
+
+}  // namespace fathom

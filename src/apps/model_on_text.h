@@ -1,0 +1,29 @@
+// A model directory and text to run it on: what eval and diagnose have in common.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "apps/run_setup.h"
+
+namespace fathom {
+
+struct ModelOnText {
+  std::filesystem::path directory;  ///< that the model was loaded from
+  Llama model;
+  DataConfig data;
+  std::vector<TokenFile> files;
+  int64_t rows_per_batch;
+};
+
+/// Flags that say which text, where the model runs and how rows are made, then `flags`.
+std::vector<Flag> with_text_flags(std::vector<Flag> flags);
+
+/// Loads the model that the first argument names, and prepares text with its tokenizer.
+/// @param inputs text files, folders, globs or token files
+/// @param tokens how many are used at most
+ModelOnText load_model_on_text(const Invocation& invocation, const std::vector<std::string>& inputs,
+                               int64_t tokens);
+
+}  // namespace fathom
