@@ -91,7 +91,8 @@ class FathomLayer(LlamaDecoderLayer):
         if kind == "full":
             projection.register_forward_hook(lambda module, inputs, y: norm(y))
         else:
-            projection.register_forward_hook(lambda module, inputs, y: norm(y.unflatten(-1, (-1, head_dim))).flatten(-2))
+            heads = (-1, head_dim)
+            projection.register_forward_hook(lambda module, inputs, y: norm(y.unflatten(-1, heads)).flatten(-2))
 
     def residual_step(self, step, x, branch):
         plan = self.plan[step]

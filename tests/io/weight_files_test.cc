@@ -92,7 +92,8 @@ TEST_F(ShardedWeights, MayNotBeMissingSpecialOrPickled) {
 
 TEST_F(ShardedWeights, MayNotLieBesideASingleFile) {
   write_weights(directory_ / kWeightsFile, {"a"});
-  EXPECT_THAT(refusal(), HasSubstr("holds both model.safetensors and model.safetensors.index.json"));
+  EXPECT_THAT(refusal(),
+              HasSubstr("holds both model.safetensors and model.safetensors.index.json"));
 }
 
 TEST(HasWeights, RefusesPickledOnesByName) {

@@ -51,15 +51,14 @@ FAMILIES = {
     "llama_3": ("Llama", dict(num_key_value_heads=2, **rope(500000.0, **LLAMA3)), "BF16", "1GB"),
     "llama_biased": ("Llama", dict(attention_bias=True), "F32", "1GB"),
     "smollm": ("Llama", dict(num_key_value_heads=1, tie_word_embeddings=True), "BF16", "1GB"),
-    "deepseek_llm": ("Llama", dict(**rope(10000.0, rope_type="linear", factor=4.0)), "F32", "1GB"),
-    "dynamic_rope": ("Llama", dict(max_position_embeddings=256, **rope(10000.0, rope_type="dynamic", factor=2.0)), "F32",
-                     "1GB"),
+    "deepseek_llm": ("Llama", rope(rope_type="linear", factor=4.0), "F32", "1GB"),
+    "dynamic_rope": ("Llama", dict(max_position_embeddings=256, **rope(rope_type="dynamic", factor=2.0)), "F32", "1GB"),
     "mistral": ("Mistral", dict(num_key_value_heads=2, head_dim=20, sliding_window=None), "F32", "30KB"),
     "mistral_window": ("Mistral", dict(num_key_value_heads=2, sliding_window=512), "F32", "1GB"),
     "qwen_2": ("Qwen2", dict(num_key_value_heads=2, tie_word_embeddings=True), "F32", "1GB"),
     "qwen_2_5_yarn": ("Qwen2", dict(num_key_value_heads=2, **rope(1e6, **YARN)), "BF16", "1GB"),
-    "yarn_weighted": ("Llama", dict(**rope(10000.0, **YARN, beta_fast=16.0, beta_slow=2.0, mscale=0.8, mscale_all_dim=0.5,
-                                           truncate=False)), "F32", "1GB"),
+    "yarn_weighted": ("Llama", rope(**YARN, beta_fast=16.0, beta_slow=2.0, mscale=0.8, mscale_all_dim=0.5, truncate=False),
+                      "F32", "1GB"),
     "olmo_2": ("Olmo2", dict(num_key_value_heads=2), "F32", "40KB"),
     "qwen_3": ("Qwen3", dict(num_key_value_heads=2, head_dim=20, tie_word_embeddings=True), "F32", "1GB"),
 }
@@ -133,7 +132,8 @@ def check_train_on(name, model, start, scratch):
     write_token_file.write(data, documents, VOCABULARY, start / "tokenizer.json")
     config = scratch / f"{name}.json"
     config.write_text(json.dumps({
-        "train": {"max_steps": 8, "global_batch_size": 8, "threads": 1, "init_from": str(start), "out_dir": str(scratch / f"{name}_run")},
+        "train": {"max_steps": 8, "global_batch_size": 8, "threads": 1, "init_from": str(start),
+                  "out_dir": str(scratch / f"{name}_run")},
         "data": {"train": [str(data)], "validation": [str(data)], "sequence_length": 40},
         "optimizer": {"lr": 0.003}, "eval": {"interval": 8}, "log": {"interval": 4, "tensorboard": False}}))
     train_llm("train", config)
@@ -171,6 +171,11 @@ def check_eval_and_generate(scratch):
     assert scored["tokens"] == 3, scored  # w9, <eos>; <eos>
 
 
+def run_by_transformers(directory):
+    load = transformers.AutoModelForCausalLM.from_pretrained
+    return load(directory, dtype=torch.float32, trust_remote_code=True).eval()
+
+
 def check_placements(scratch):
     """What no architecture of transformers computes runs there with the code that lies beside the weights."""
     tokens = torch.randint(2, VOCABULARY, (2, 50), generator=torch.Generator().manual_seed(1))
@@ -187,12 +192,13 @@ def check_placements(scratch):
              ("sandwich", "model.norm.kind=layer", "model.attention_bias=true", "model.attention_output_bias=false")]
     for placement, *keys in [(name,) for name in placements if name != "custom"] + extra:
         out = scratch / "placements" / "-".join([placement.replace(" ", ""), *keys])
-        train_llm("train", scratch / "placement.json", f"model.norm.placement={placement}", *keys, f"train.out_dir={out}")
+        train_llm("train", scratch / "placement.json", f"model.norm.placement={placement}", *keys,
+                  f"train.out_dir={out}")
         checkpoint = out / "checkpoints" / "step-00000003"
-        theirs = transformers.AutoModelForCausalLM.from_pretrained(checkpoint, dtype=torch.float32, trust_remote_code=True)
+        theirs = run_by_transformers(checkpoint)
         with torch.no_grad():
             expect(f"{type(theirs).__name__}, {out.name}, logits",
-                   distance(logits_of(checkpoint, tokens), theirs.eval()(tokens).logits), 1e-5)
+                   distance(logits_of(checkpoint, tokens), theirs(tokens).logits), 1e-5)
         kinds[type(theirs).__name__] = kinds.get(type(theirs).__name__, 0) + 1
     assert kinds["FathomForCausalLM"] > 10 and kinds["LlamaForCausalLM"] >= 2 and kinds["Olmo2ForCausalLM"] == 1, kinds
     check_generation(scratch / "placements" / "post" / "checkpoints" / "step-00000003")
@@ -200,7 +206,7 @@ def check_placements(scratch):
 
 def check_generation(directory):
     """The cache of transformers works with our layers: a continuation is that of the whole prefix each time."""
-    model = transformers.AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32, trust_remote_code=True).eval()
+    model = run_by_transformers(directory)
     ids = torch.tensor([[5, 9, 11]])
     cached = model.generate(ids, max_new_tokens=8, do_sample=False, eos_token_id=None, pad_token_id=0)
     for _ in range(8):
@@ -235,7 +241,7 @@ def check_family(name, scratch):
 
 
 def check_lns(scratch):
-    """Weights that need 1/sqrt(l) after each norm, stored raw in a plain Llama, as the paper's authors stored theirs."""
+    """Weights that need 1/sqrt(l) after each norm, stored raw in a plain Llama, as the paper's authors did."""
     source, imported, exported = (scratch / f"lns_{part}" for part in ("source", "imported", "exported"))
     model = make_model("llama_3", source)
     for index, layer in enumerate(model.model.layers):
@@ -266,14 +272,16 @@ def check_train_on_lns(scratch, imported, model):
     write_token_file.write(data, documents, VOCABULARY, imported / "tokenizer.json")
     config = scratch / "lns.json"
     config.write_text(json.dumps({
-        "train": {"max_steps": 1, "global_batch_size": 4, "threads": 1, "init_from": str(imported), "out_dir": str(scratch / "lns_run")},
+        "train": {"max_steps": 1, "global_batch_size": 4, "threads": 1, "init_from": str(imported),
+                  "out_dir": str(scratch / "lns_run")},
         "data": {"train": [str(data)], "validation": [str(data)], "sequence_length": 30},
         "optimizer": {"lr": 1e-4}, "log": {"tensorboard": False}}))
     train_llm("train", config)
     records = [json.loads(line) for line in (scratch / "lns_run" / "metrics.jsonl").read_text().splitlines()]
     rows = torch.tensor(documents)
     with torch.no_grad():
-        exact = torch.nn.functional.cross_entropy(model(rows[:, :-1]).logits.flatten(0, 1), rows[:, 1:].flatten()).item()
+        logits = model(rows[:, :-1]).logits
+    exact = torch.nn.functional.cross_entropy(logits.flatten(0, 1), rows[:, 1:].flatten()).item()
     expect("raw LNS, loss at the start of a run", abs(records[0]["val/loss"] - exact), 1e-4)
 
 
