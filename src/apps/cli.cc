@@ -8,6 +8,7 @@
 
 #include "fathom/base/error.h"
 #include "fathom/base/number.h"
+#include "fathom/io/hugging_face.h"
 
 namespace fathom {
 namespace {
@@ -90,7 +91,7 @@ Invocation::Invocation(const Command& command, const std::vector<std::string>& w
     if (!flags_ended && word.size() > 1 && word[0] == '-')
       throw ConfigError(
           cat("unknown flag ", word, "; flags start with two dashes", see_help(command)));
-    if (!flags_ended && command.takes_config && is_assignment(word)) {
+    if (!flags_ended && (command.takes_config || command.takes_model_keys) && is_assignment(word)) {
       overrides_.push_back(split_assignment(word));
     } else {
       arguments_.push_back(word);
@@ -209,7 +210,10 @@ double Invocation::number(std::string_view flag, double fallback, double at_leas
 }
 
 LoadedConfig Invocation::load_config() const {
-  return load_run_config(arguments_.at(0), overrides_, *choices_);
+  const auto read_model = [this](const std::string& directory) -> StartingModel {
+    return {read_model_config(directory, *choices_).model, find_tokenizer(directory).string()};
+  };
+  return load_run_config(arguments_.at(0), overrides_, *choices_, read_model);
 }
 
 void write_stdout(std::string_view text, const StopFlag& stop) {

@@ -40,6 +40,7 @@ struct Command {
   size_t max_arguments = 0;
   bool takes_config = false;  ///< the first argument is a config (also `--config`); overrides are
                               ///< accepted and --help lists the keys
+  bool takes_model_keys = false;  ///< model.KEY=VALUE is accepted beside the arguments
   std::vector<Flag> flags{};
   int (*run)(Invocation&) = nullptr;  ///< @returns the exit code; errors are thrown
 };

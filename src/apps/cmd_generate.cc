@@ -14,7 +14,7 @@ int run(Invocation& invocation) {
   apply_runtime_settings({});
   const torch::Device device = choose_device(invocation.text("device", "auto"));
   Llama model = load_model(directory, device, torch::kFloat32, invocation.choices());
-  const Tokenizer tokenizer = Tokenizer::load(directory / "tokenizer.model");
+  const Tokenizer tokenizer = load_tokenizer(directory);
   check_vocabulary(tokenizer, model->config().vocab_size);
   const std::string prompt = invocation.text("prompt", "");
   std::vector<int32_t> ids = tokenizer.encode(prompt);

@@ -100,12 +100,17 @@ struct Resumed {
   std::optional<int64_t> step;
 };
 
-/// The state to train from: new, or a checkpoint's.
+/// The state to train from: new, that of a model's weights, or a checkpoint's.
 Resumed make_state(const RunConfig& config, const torch::Device& device,
                    const std::optional<fs::path>& checkpoint, const RunIdentity& identity,
-                   const Log& log) {
-  TrainState state =
-      make_train_state(config, resolve_plan(config.model), device, /*start=*/!checkpoint);
+                   const Choices& choices, const Log& log) {
+  const std::string& start = config.train.init_from;
+  TrainState state = make_train_state(config, resolve_plan(config.model), device,
+                                      /*start=*/!checkpoint && start.empty());
+  if (!checkpoint && !start.empty()) {
+    load_weights(start, state.model, choices);
+    log.info(cat("started from ", start));
+  }
   if (!checkpoint) return {std::move(state), std::nullopt};
   load_checkpoint(*checkpoint, state, identity, config.train.deterministic, log);
   log.info(cat("resumed ", checkpoint->string(), " at step ", state.step));
@@ -129,7 +134,8 @@ void train_run(const LoadedConfig& loaded, const std::string& resume, Invocation
   remove_leftovers(root, stop);
   const auto checkpoint = checkpoint_to_resume(resume, root, log, stop);
   const RunIdentity identity = identity_of(config, invocation.choices(), data, device);
-  auto [state, resume_step] = make_state(config, device, checkpoint, identity, log);
+  auto [state, resume_step] =
+      make_state(config, device, checkpoint, identity, invocation.choices(), log);
   if (resume_step) set_aside_newer(root, *resume_step);
   require_plan(state.model, config);
   write_text_file(out_dir / "config.yaml", dump_yaml(config, invocation.choices()));
@@ -142,10 +148,7 @@ void train_run(const LoadedConfig& loaded, const std::string& resume, Invocation
                           training_flops_per_token(config.model, config.data.sequence_length));
   EvaluationObserver evaluation(config, data, output, stop);
   CheckpointObserver checkpoints(root,
-                                 {.identity = identity,
-                                  .choices = invocation.choices(),
-                                  .tokenizer_model = data.tokenizer.bytes(),
-                                  .tokens = special_tokens(data.tokenizer)},
+                                 checkpoint_content(config, data, identity, invocation.choices()),
                                  config.checkpoint, output, stop);
   std::vector<TokenFile> files;
   for (const TokenFile& file : data.train) files.push_back(TokenFile::open(file.path()));

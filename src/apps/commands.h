@@ -14,6 +14,8 @@ Command tokenizer_decode_command();
 Command prepare_command();
 Command eval_command();
 Command generate_command();
+Command import_command();
+Command export_command();
 Command diagnose_command();
 Command verify_resume_command();
 Command list_command();

@@ -32,6 +32,8 @@ std::vector<Command> commands() {
           prepare_command(),
           eval_command(),
           generate_command(),
+          import_command(),
+          export_command(),
           diagnose_command(),
           verify_resume_command(),
           list_command(),

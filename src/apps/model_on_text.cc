@@ -27,7 +27,7 @@ ModelOnText load_model_on_text(const Invocation& invocation, const std::vector<s
   const auto directory = find_model(invocation.arguments()[0], invocation.stop(), invocation.log());
   const torch::Device device = choose_device(invocation.text("device", "auto"));
   Llama model = load_model(directory, device, torch::kFloat32, invocation.choices());
-  const Tokenizer tokenizer = Tokenizer::load(directory / "tokenizer.model");
+  const Tokenizer tokenizer = load_tokenizer(directory);
   check_vocabulary(tokenizer, model->config().vocab_size);
 
   DataConfig data;

@@ -5,6 +5,26 @@
 
 namespace fathom {
 
+namespace {
+
+/// A run goes on with the ids that its start was trained with.
+void check_start(const RunConfig& config, const Tokenizer& tokenizer) {
+  const std::filesystem::path theirs = find_tokenizer(config.train.init_from);
+  if (config.train.init_from.empty() || theirs.empty()) return;
+  if (Tokenizer::load(theirs).checksum() != tokenizer.checksum())
+    throw ConfigError(cat("data.tokenizer is ", tokenizer.name(), ", but train.init_from (",
+                          config.train.init_from, ") was trained with another, ", theirs.string(),
+                          "; leave data.tokenizer out"));
+}
+
+SpecialTokens special_tokens(const Tokenizer& tokenizer) {
+  SpecialTokens tokens{.bos = tokenizer.bos_id(), .eos = {}, .pad = tokenizer.pad_id()};
+  if (tokenizer.eos_id()) tokens.eos = {*tokenizer.eos_id()};
+  return tokens;
+}
+
+}  // namespace
+
 RunData load_data(const RunConfig& config, const Log& log, const StopFlag& stop) {
   if (config.data.tokenizer.empty())
     throw ConfigError(
@@ -14,6 +34,7 @@ RunData load_data(const RunConfig& config, const Log& log, const StopFlag& stop)
     throw ConfigError("data.train is not set; name text files, folders, globs or token files");
   RunData data{.tokenizer = Tokenizer::load(config.data.tokenizer), .train = {}, .validation = {}};
   check_vocabulary(data.tokenizer, config.model.vocab_size);
+  check_start(config, data.tokenizer);
   data.train = prepared(config.data.train, config.data, data.tokenizer, "prepare train", log, stop);
   if (!config.data.validation.empty())
     data.validation = prepared(config.data.validation, config.data, data.tokenizer,
@@ -49,10 +70,32 @@ Perplexity score(Llama& model, const std::vector<TokenFile>& files, const DataCo
   return evaluate_perplexity(model, evaluation_batches(files, config, rows_per_batch), stop);
 }
 
-SpecialTokens special_tokens(const Tokenizer& tokenizer) {
-  const auto id = [](std::optional<int32_t> value) -> std::optional<int64_t> { return value; };
-  return {
-      .bos = id(tokenizer.bos_id()), .eos = id(tokenizer.eos_id()), .pad = id(tokenizer.pad_id())};
+Tokenizer load_tokenizer(const std::filesystem::path& model_directory) {
+  const std::filesystem::path path = find_tokenizer(model_directory);
+  if (path.empty())
+    throw CheckpointError(cat(model_directory.string(),
+                              " holds neither tokenizer.model nor tokenizer.json; copy the model's "
+                              "tokenizer there"));
+  return Tokenizer::load(path);
+}
+
+CheckpointContent checkpoint_content(const RunConfig& config, const RunData& data,
+                                     const RunIdentity& identity, const Choices& choices) {
+  const std::string& start = config.train.init_from;
+  CheckpointContent content{
+      .identity = identity, .choices = choices, .tokenizer = {}, .tokens = {}};
+  content.tokens = special_tokens(data.tokenizer);
+  if (!start.empty()) {
+    const SavedModelConfig saved = read_model_config(start, choices);
+    content.tokens = saved.tokens;
+    content.model_type = saved.model_type;
+  }
+  content.tokenizer =
+      data.tokenizer.handles_text()
+          ? sentencepiece_files(data.tokenizer.bytes(), special_tokens(data.tokenizer),
+                                config.model.max_position_embeddings)
+          : read_tokenizer_files(std::filesystem::path(data.tokenizer.name()).parent_path());
+  return content;
 }
 
 }  // namespace fathom

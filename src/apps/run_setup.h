@@ -10,6 +10,7 @@
 #include "fathom/data/tokenizer.h"
 #include "fathom/eval/perplexity.h"
 #include "fathom/io/checkpoint.h"
+#include "fathom/io/model_files.h"
 
 namespace fathom {
 
@@ -37,7 +38,11 @@ EvaluationSource evaluation_batches(const std::vector<TokenFile>& files, const D
 Perplexity score(Llama& model, const std::vector<TokenFile>& files, const DataConfig& config,
                  int64_t rows_per_batch, const StopFlag& stop);
 
-/// The special tokens of a tokenizer, for exported configs.
-SpecialTokens special_tokens(const Tokenizer& tokenizer);
+/// The tokenizer of a model directory. @throws CheckpointError if it has none
+Tokenizer load_tokenizer(const std::filesystem::path& model_directory);
+
+/// What a checkpoint of a run holds beside its state.
+CheckpointContent checkpoint_content(const RunConfig& config, const RunData& data,
+                                     const RunIdentity& identity, const Choices& choices);
 
 }  // namespace fathom

@@ -53,6 +53,39 @@ class Loader {
     }
   }
 
+  const std::string& init_from() const { return config_.train.init_from; }
+
+  /// Makes a model's values the defaults of model.*. Call it before anything is applied.
+  void start_from(const StartingModel& start, const std::string& label) {
+    start_ = start;
+    config_.model = start.model;
+    config_.data.tokenizer = start.tokenizer;
+    for (const Field& field : fields_.all()) {
+      if (field.path.starts_with("model.") || field.path == "data.tokenizer")
+        settings_[field.path] = {label, layer_};
+    }
+  }
+
+  /// @throws ConfigError for a key that makes the model another than `start_from` was given
+  void require_start(const std::string& directory) {
+    RunConfig start;
+    Fields start_fields(choices_);
+    start.model = start_.model;
+    start.declare(start_fields);
+    for (size_t i = 0; i < fields_.all().size(); ++i) {
+      const Field& field = fields_.all()[i];
+      const bool free = field.path.starts_with("model.rope_") ||
+                        field.path == "model.max_position_embeddings" ||
+                        !field.path.starts_with("model.");
+      const std::string theirs = yaml_value(start_fields.all()[i]);
+      if (free || yaml_value(field) == theirs) continue;
+      throw ConfigError(cat(origin(field.path), ": ", field.path, " is ", yaml_value(field),
+                            ", but the model of train.init_from (", directory, ") has ",
+                            theirs.empty() ? "its default" : theirs,
+                            "; leave the key (or the preset) out"));
+    }
+  }
+
   /// Keys that the newest layer sets to no effect.
   std::set<std::string> ineffective() const {
     std::set<std::string> paths;
@@ -177,18 +210,31 @@ class Loader {
 
   const Choices& choices_;
   RunConfig config_;
+  StartingModel start_;
   Fields fields_;
   std::set<std::string> sections_;
   std::map<std::string, Setting> settings_;
   int layer_ = 0;
 };
 
+/// train.init_from, which decides what the other keys start from.
+std::string init_from_of(const std::vector<Source>& sources, const std::vector<Override>& overrides,
+                         const Choices& choices) {
+  Loader loader(choices);
+  for (const Source& source : sources) loader.apply(source);
+  loader.apply(overrides);
+  return loader.init_from();
+}
+
 }  // namespace
 
 LoadedConfig load_run_config(const std::string& name_or_path,
-                             const std::vector<Override>& overrides, const Choices& choices) {
+                             const std::vector<Override>& overrides, const Choices& choices,
+                             const ReadStartingModel& read_model) {
   const std::vector<Source> sources = read_sources(name_or_path);
+  const std::string init_from = read_model ? init_from_of(sources, overrides, choices) : "";
   Loader loader(choices);
+  if (!init_from.empty()) loader.start_from(read_model(init_from), init_from);
   for (const Source& source : sources) loader.apply(source);
   // A key of the file itself may have no effect because of the command line, and the other way
   // round; one that has none either way is a mistake. Files that are extended may set what others
@@ -197,7 +243,27 @@ LoadedConfig load_run_config(const std::string& name_or_path,
   loader.apply(overrides);
   suspects.merge(loader.ineffective());
   loader.reject_ineffective(suspects);
+  if (!init_from.empty()) loader.require_start(init_from);
   return loader.finish(sources.back().label);
+}
+
+void apply_overrides(const Fields& fields, const std::vector<Override>& overrides) {
+  std::vector<std::string> known;
+  for (const Field& field : fields.all()) known.push_back(field.path);
+  for (const Override& override : overrides) {
+    check_text(override.path + override.value, kCommandLine);
+    const Field* field = fields.find(override.path);
+    if (field == nullptr)
+      throw ConfigError(cat(kCommandLine, ": unknown key '", override.path, "'",
+                            did_you_mean(override.path, known)));
+    assign(*field, typed_value(*field, override.value, kCommandLine), kCommandLine);
+  }
+  for (const Override& override : overrides) {
+    const Field& field = *fields.find(override.path);
+    if (field.has_effect && !field.has_effect())
+      throw ConfigError(cat(kCommandLine, ": ", override.path, " is ", override.value,
+                            ", but has no effect: it counts where ", field.condition));
+  }
 }
 
 std::vector<std::string> key_paths(const Choices& choices) {

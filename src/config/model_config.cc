@@ -52,7 +52,21 @@ void RopeScalingConfig::declare(Fields& f) {
   f.option_of({"rope_type"}, "high_freq_factor", &high_freq_factor,
               "wavelengths below original_max_position_embeddings / this stay", {.above = 0});
   f.option_of({"rope_type"}, "original_max_position_embeddings", &original_max_position_embeddings,
-              "context of the pretrained model, in tokens", {.at_least = 1});
+              "context of the pretrained model, in tokens (default: max_position_embeddings)",
+              {.at_least = 1});
+  f.option_of({"rope_type"}, "beta_fast", &beta_fast,
+              "channels that turn more often in the original context stay", {.above = 0});
+  f.option_of({"rope_type"}, "beta_slow", &beta_slow,
+              "channels that turn less often in the original context are stretched in full",
+              {.above = 0});
+  f.option_of({"rope_type"}, "attention_factor", &attention_factor,
+              "factor of cos and sin (default: from factor, mscale and mscale_all_dim)",
+              {.above = 0});
+  f.option_of({"rope_type"}, "mscale", &mscale, "weight of log(factor) in attention_factor",
+              {.at_least = 0});
+  f.option_of({"rope_type"}, "mscale_all_dim", &mscale_all_dim,
+              "the same in its denominator; counts where mscale is set, too", {.at_least = 0});
+  f.option_of({"rope_type"}, "truncate", &truncate, "the blended channels are whole numbers");
 }
 
 void ModelConfig::declare(Fields& f) {
@@ -76,6 +90,9 @@ void ModelConfig::declare(Fields& f) {
   f.section("rope_scaling", rope_scaling);
   f.add("tie_word_embeddings", &tie_word_embeddings, "the head shares the embedding's weight");
   f.add("attention_bias", &attention_bias, "query, key, value and output projections have a bias");
+  f.when(
+      "model.attention_bias is true", [this] { return attention_bias; }, "attention_output_bias",
+      &attention_output_bias, "the output projection has a bias, too (in Qwen2 it has none)");
   f.one_of(
       "qk_norm", qk_norm, {"auto", "none", "head", "full"},
       "RMSNorm of query and key, over each head (Qwen3) or all channels (OLMo 2); auto: as the "
@@ -120,6 +137,11 @@ std::string ModelConfig::inconsistency() const {
   if (norm.post_layers && *norm.post_layers > num_hidden_layers)
     return cat("model.norm.post_layers is ", *norm.post_layers, "; the model has ",
                num_hidden_layers, " layers");
+  if (rope_scaling.rope_type == "dynamic" && head_size() < 4)
+    return cat("model.head_dim is ", head_size(), "; rope_type dynamic needs at least 4");
+  if (rope_scaling.rope_type == "yarn" && rope_scaling.beta_fast < rope_scaling.beta_slow)
+    return cat("model.rope_scaling.beta_fast is ", rope_scaling.beta_fast,
+               "; it must be at least beta_slow (", rope_scaling.beta_slow, ")");
   if (rope_scaling.rope_type == "llama3" &&
       rope_scaling.high_freq_factor <= rope_scaling.low_freq_factor)
     return cat("model.rope_scaling.high_freq_factor is ", rope_scaling.high_freq_factor,

@@ -84,6 +84,7 @@ std::string cache_key(const std::vector<DataFile>& files, const PrepareOptions& 
 TokenFile prepared_text(const std::vector<DataFile>& files, const DataConfig& config,
                         const Tokenizer& tokenizer, const std::string& title, const Log& log,
                         const StopFlag& stop) {
+  tokenizer.require_text();
   const fs::path cache_dir = config.cache_dir;
   make_directories(cache_dir);
   const PrepareOptions options = PrepareOptions::from(config);

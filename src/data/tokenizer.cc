@@ -6,6 +6,7 @@
 
 #include "data/model_proto.h"
 #include "data/utf8.h"
+#include "data/vocabulary_json.h"
 #include "fathom/base/error.h"
 #include "fathom/base/file.h"
 #include "fathom/base/hash.h"
@@ -42,10 +43,19 @@ struct Tokenizer::State {
   std::string bytes;
   std::string checksum;
   ModelProtoInfo info;
-  std::unique_ptr<SentencePieceProcessor> with_prefix;
+  JsonVocabulary vocabulary;
+  std::unique_ptr<SentencePieceProcessor> with_prefix;  // null: a tokenizer.json
   std::unique_ptr<SentencePieceProcessor> without_prefix;
 
+  void require_text() const {
+    if (!with_prefix)
+      throw DataError(cat("text needs the tokenizer ", name,
+                          ", which Fathom can't run: only SentencePiece models. Write token files "
+                          "with scripts/write_token_file.py and give those instead of text"));
+  }
+
   const SentencePieceProcessor& processor(PartStart start) const {
+    require_text();
     const bool prefix =
         start == PartStart::kText ? info.add_dummy_prefix : start == PartStart::kSpace;
     return prefix ? *with_prefix : *without_prefix;
@@ -69,7 +79,9 @@ struct Tokenizer::State {
 
 Tokenizer Tokenizer::load(const std::filesystem::path& path) {
   try {
-    return from_bytes(read_text_file(path, kMaxModelBytes), path.string());
+    std::string bytes = read_text_file(path, kMaxModelBytes);
+    if (path.extension() == ".json") return from_json(std::move(bytes), path);
+    return from_bytes(std::move(bytes), path.string());
   } catch (const DiskError& error) {
     throw DataError(cat(error.what(), " (a tokenizer model)"));
   }
@@ -85,6 +97,19 @@ Tokenizer Tokenizer::from_bytes(std::string bytes, const std::string& name) {
   state->bytes = std::move(bytes);
   return Tokenizer(std::move(state));
 }
+
+Tokenizer Tokenizer::from_json(std::string bytes, const std::filesystem::path& path) {
+  auto state = std::make_shared<State>();
+  state->name = path.string();
+  state->vocabulary = read_json_vocabulary(bytes, path);
+  state->info.num_pieces = static_cast<size_t>(state->vocabulary.size);
+  state->checksum = sha256(bytes);
+  state->bytes = std::move(bytes);
+  return Tokenizer(std::move(state));
+}
+
+bool Tokenizer::handles_text() const { return state_->with_prefix != nullptr; }
+void Tokenizer::require_text() const { state_->require_text(); }
 
 std::vector<int32_t> Tokenizer::encode(std::string_view text) const {
   std::vector<int32_t> ids;
@@ -150,19 +175,20 @@ bool Tokenizer::has_independent_words() const { return state_->info.independent_
 
 int64_t Tokenizer::vocab_size() const { return static_cast<int64_t>(state_->info.num_pieces); }
 std::optional<int32_t> Tokenizer::bos_id() const {
-  return if_present(state_->with_prefix->bos_id());
+  return handles_text() ? if_present(state_->with_prefix->bos_id()) : state_->vocabulary.bos;
 }
 std::optional<int32_t> Tokenizer::eos_id() const {
-  return if_present(state_->with_prefix->eos_id());
+  return handles_text() ? if_present(state_->with_prefix->eos_id()) : state_->vocabulary.eos;
 }
 std::optional<int32_t> Tokenizer::unk_id() const {
-  return if_present(state_->with_prefix->unk_id());
+  return handles_text() ? if_present(state_->with_prefix->unk_id()) : state_->vocabulary.unk;
 }
 std::optional<int32_t> Tokenizer::pad_id() const {
-  return if_present(state_->with_prefix->pad_id());
+  return handles_text() ? if_present(state_->with_prefix->pad_id()) : state_->vocabulary.pad;
 }
 
 std::string Tokenizer::piece(int32_t id) const {
+  require_text();
   if (id < 0 || id >= vocab_size())
     throw DataError(cat("token id ", id, " isn't in the vocabulary of ", name(), " (0 to ",
                         vocab_size() - 1, ")"));

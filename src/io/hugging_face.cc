@@ -7,7 +7,7 @@
 #include "fathom/base/json.h"
 #include "fields_json.h"
 #include "hugging_face_keys.h"
-#include "tokenizer_json.h"
+#include "modeling_code.h"
 
 namespace fathom {
 namespace {
@@ -15,7 +15,38 @@ namespace {
 constexpr int64_t kBlockVersion = 1;
 constexpr uint64_t kMaxConfigBytes = 4 << 20;
 
+constexpr uint64_t kMaxTokenizerBytes = 64 << 20;
+
 Json id_or_null(const std::optional<int64_t>& id) { return id ? Json(*id) : Json(); }
+
+/// One id, a list of them, or null.
+Json ids_or_null(const std::vector<int64_t>& ids) {
+  return ids.empty() ? Json() : ids.size() == 1 ? Json(ids[0]) : Json(ids);
+}
+
+/// The ids of a key; some releases write -1 for none.
+std::vector<int64_t> read_ids(const Json& config, const char* key) {
+  const Json value = config.contains(key) ? config.at(key) : Json();
+  std::vector<int64_t> ids;
+  for (const Json& id : value.is_array() ? value : Json::array({value})) {
+    if (id.is_null()) continue;
+    if (!id.is_number_integer())
+      throw std::invalid_argument(
+          cat(key, " is ", value.dump().substr(0, 100), "; allowed: a token id or a list of them"));
+    if (id >= 0) ids.push_back(id.get<int64_t>());
+  }
+  return ids;
+}
+
+SpecialTokens read_tokens(const Json& config) {
+  const auto first = [&](const char* key) -> std::optional<int64_t> {
+    const std::vector<int64_t> ids = read_ids(config, key);
+    return ids.empty() ? std::nullopt : std::optional(ids[0]);
+  };
+  return {.bos = first("bos_token_id"),
+          .eos = read_ids(config, "eos_token_id"),
+          .pad = first("pad_token_id")};
+}
 
 /// Fathom's own block: what a Llama config can't say.
 Json fathom_block(const ModelDescription& description, const Choices& choices) {
@@ -52,8 +83,8 @@ SavedModelConfig read_block(const Json& block, const Choices& choices) {
 }
 
 /// Someone may have edited the keys that other programs read and expect us to follow.
-void check_agreement(const Json& config, const ModelConfig& model, const Choices& choices) {
-  const Json expected_keys = architecture_keys(model, /*qwen=*/false, choices);
+void check_agreement(const Json& config, const SavedModelConfig& saved, const Choices& choices) {
+  const Json expected_keys = architecture_keys(saved.model, find_family(saved.model_type), choices);
   for (const auto& [key, expected] : expected_keys.items()) {
     const auto entry = config.find(key);
     if (entry == config.end() || entry->is_structured() || expected.is_structured()) continue;
@@ -63,15 +94,33 @@ void check_agreement(const Json& config, const ModelConfig& model, const Choices
   }
 }
 
-SavedModelConfig parse_config(const Json& config, const Choices& choices) {
+/// Sets keys that a config.json can't say or says wrongly.
+void apply_to_model(const std::vector<Override>& overrides, ModelConfig& model,
+                    const Choices& choices) {
+  Fields fields(choices);
+  fields.section("model", model);
+  apply_overrides(fields, overrides);
+}
+
+SavedModelConfig parse_config(const Json& config, const Choices& choices,
+                              const std::vector<Override>& overrides) {
   if (!config.is_object()) throw std::invalid_argument("isn't a JSON object");
   SavedModelConfig saved;
   if (config.contains("fathom")) {
+    if (!overrides.empty())
+      throw std::invalid_argument(
+          cat("it has a block \"fathom\", which says all of the model; drop ", overrides[0].path));
     saved = read_block(config.at("fathom"), choices);
-    check_agreement(config, saved.model, choices);
+    const std::string type = config.value("model_type", "");
+    if (find_family(type) != nullptr) saved.model_type = type;
+    check_agreement(config, saved, choices);
   } else {
     saved.model = from_architecture_keys(config, choices);
+    saved.model_type = config.at("model_type").get<std::string>();
+    apply_to_model(overrides, saved.model, choices);
+    check_window(config, *find_family(saved.model_type), saved.model);
   }
+  saved.tokens = read_tokens(config);
   if (const std::string broken = saved.model.inconsistency(); !broken.empty())
     throw std::invalid_argument(broken);
   return saved;
@@ -80,21 +129,19 @@ SavedModelConfig parse_config(const Json& config, const Choices& choices) {
 }  // namespace
 
 std::string config_json(const ModelDescription& description, const Choices& choices) {
-  const bool qwen = description.head_norms;
+  const Family* family = family_of(description.form, description.model, description.model_type);
   Json config = Json::object();
-  if (description.plain_llama) {
-    config["architectures"] = {qwen ? "Qwen3ForCausalLM" : "LlamaForCausalLM"};
-    config["model_type"] = qwen ? "qwen3" : "llama";
-  } else {
-    config["architectures"] = {"FathomForCausalLM"};
-    config["model_type"] = "fathom";
-  }
-  config.update(architecture_keys(description.model, qwen, choices));
+  config["architectures"] = {family == nullptr ? "FathomForCausalLM" : family->architecture};
+  config["model_type"] = family == nullptr ? "fathom" : family->model_type;
+  config.update(architecture_keys(description.model, family, choices));
   config["bos_token_id"] = id_or_null(description.tokens.bos);
-  config["eos_token_id"] = id_or_null(description.tokens.eos);
+  config["eos_token_id"] = ids_or_null(description.tokens.eos);
   config["pad_token_id"] = id_or_null(description.tokens.pad);
   config["torch_dtype"] = description.dtype;  // transformers 4
   config["dtype"] = description.dtype;        // transformers 5
+  if (family == nullptr)
+    config["auto_map"] = {{"AutoConfig", "modeling_fathom.FathomConfig"},
+                          {"AutoModelForCausalLM", "modeling_fathom.FathomForCausalLM"}};
   config["fathom"] = fathom_block(description, choices);
   return config.dump(2) + "\n";
 }
@@ -102,22 +149,44 @@ std::string config_json(const ModelDescription& description, const Choices& choi
 std::string generation_config_json(const SpecialTokens& tokens) {
   Json config = Json::object();
   if (tokens.bos) config["bos_token_id"] = *tokens.bos;
-  if (tokens.eos) config["eos_token_id"] = *tokens.eos;
+  if (!tokens.eos.empty()) config["eos_token_id"] = ids_or_null(tokens.eos);
   if (tokens.pad) config["pad_token_id"] = *tokens.pad;
   return config.dump(2) + "\n";
 }
 
-void write_hugging_face_files(const std::filesystem::path& directory,
-                              const ModelDescription& description, std::string_view tokenizer_model,
-                              const Choices& choices) {
-  write_text_file(directory / "config.json", config_json(description, choices));
-  write_text_file(directory / "generation_config.json", generation_config_json(description.tokens));
-  if (!tokenizer_model.empty())
-    write_tokenizer_files(directory, tokenizer_model, description.tokens,
-                          description.model.max_position_embeddings);
+TokenizerFiles read_tokenizer_files(const std::filesystem::path& directory) {
+  TokenizerFiles files;
+  for (const char* name : {"tokenizer.model", "tokenizer.json", "tokenizer_config.json",
+                           "special_tokens_map.json", "added_tokens.json", "vocab.json",
+                           "merges.txt", "chat_template.jinja", "generation_config.json"}) {
+    std::error_code ignored;
+    if (std::filesystem::exists(directory / name, ignored))
+      files[name] = read_text_file(directory / name, kMaxTokenizerBytes);
+  }
+  return files;
 }
 
-SavedModelConfig read_model_config(const std::filesystem::path& directory, const Choices& choices) {
+std::filesystem::path find_tokenizer(const std::filesystem::path& directory) {
+  for (const char* name : {"tokenizer.model", "tokenizer.json"}) {
+    std::error_code ignored;
+    if (std::filesystem::exists(directory / name, ignored)) return directory / name;
+  }
+  return {};
+}
+
+void write_hugging_face_files(const std::filesystem::path& directory,
+                              const ModelDescription& description, const TokenizerFiles& tokenizer,
+                              const Choices& choices) {
+  write_text_file(directory / "config.json", config_json(description, choices));
+  TokenizerFiles files = tokenizer;
+  files.emplace("generation_config.json", generation_config_json(description.tokens));
+  if (family_of(description.form, description.model, description.model_type) == nullptr)
+    files["modeling_fathom.py"] = modeling_code();
+  for (const auto& [name, content] : files) write_text_file(directory / name, content);
+}
+
+SavedModelConfig read_model_config(const std::filesystem::path& directory, const Choices& choices,
+                                   const std::vector<Override>& overrides) {
   const std::filesystem::path path = directory / "config.json";
   std::error_code ignored;
   if (!std::filesystem::exists(path, ignored))
@@ -130,7 +199,7 @@ SavedModelConfig read_model_config(const std::filesystem::path& directory, const
     throw CheckpointError(error.what());
   }
   try {
-    return parse_config(config, choices);
+    return parse_config(config, choices, overrides);
   } catch (const std::invalid_argument& error) {
     throw CheckpointError(cat(path.string(), ": ", error.what()));
   } catch (const nlohmann::json::exception& error) {

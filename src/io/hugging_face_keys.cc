@@ -37,8 +37,14 @@ Json value_of(const Json& object, const std::string& key) {
   throw std::invalid_argument(cat(key, " is ", value.dump().substr(0, 100), "; ", reason));
 }
 
+/// What transformers takes for a key: a default holds where the key is missing, not where it is
+/// null.
+Json value_or_default(const Json& config, const Family& family, const std::string& key) {
+  return config.contains(key) ? config.at(key) : value_of(family.defaults, key);
+}
+
 /// Refuses what would change the computation in a way that Fathom doesn't know.
-void check_supported(const Json& config) {
+void check_supported(const Json& config, const Family& family) {
   struct Neutral {
     const char* key;
     Json value;  // besides null
@@ -54,27 +60,28 @@ void check_supported(const Json& config) {
     if (!value.is_null() && value != row.value)
       refuse(row.key, value, cat("only ", row.value.dump(), " is supported"));
   }
-  const Json window = value_of(config, "sliding_window");
-  if (!window.is_null() && value_of(config, "use_sliding_window") != false)
-    refuse("sliding_window", window, "only full attention is supported");
-  for (const Json& type : value_of(config, "layer_types")) {
-    if (type != "full_attention") refuse("layer_types", type, "only full attention is supported");
-  }
+  const Json bias = value_of(config, "attention_bias");
+  const bool fixed = family.bias == BiasRule::all_but_output;
+  if (family.bias != BiasRule::by_key && !bias.is_null() && bias != fixed)
+    refuse("attention_bias", bias, cat("a ", family.model_type, " has no such choice"));
 }
 
-/// True for Qwen3, false for Llama.
-bool check_architecture(const Json& config) {
+const Family& check_architecture(const Json& config) {
   const Json type = value_of(config, "model_type");
-  if (type != "llama" && type != "qwen3")
-    refuse("model_type", type, "llama and qwen3 are supported");
-  const bool qwen = type == "qwen3";
-  for (const Json& name : value_of(config, "architectures")) {
-    const bool known = qwen ? name == "Qwen3ForCausalLM"
-                            : name == "LlamaForCausalLM" || name == "LLaMAForCausalLM";
-    if (!known)
-      refuse("architectures", name, "LlamaForCausalLM and Qwen3ForCausalLM are supported");
+  const Family* family = type.is_string() ? find_family(type.get<std::string>()) : nullptr;
+  if (family == nullptr) {
+    std::vector<std::string> names;
+    for (const Family& row : families()) names.emplace_back(row.model_type);
+    refuse("model_type", type, cat("supported: ", join(names)));
   }
-  return qwen;
+  for (const Json& name : value_of(config, "architectures")) {
+    // The release of the LayerNorm Scaling paper spells its own so.
+    const bool released = family->model_type == "llama" && name == "LLaMAForCausalLM";
+    if (name != family->architecture && !released)
+      refuse("architectures", name,
+             cat("with model_type ", family->model_type, " it must be ", family->architecture));
+  }
+  return *family;
 }
 
 /// transformers 4 has rope_theta and rope_scaling, 5 has both in rope_parameters.
@@ -86,6 +93,11 @@ void read_rope(const Json& config, Json& model) {
     if (rope.is_null()) continue;
     if (!rope.is_object()) refuse(key, rope, "it must be an object");
     for (const auto& [name, value] : rope.items()) {
+      if (value.is_null()) continue;
+      if (name == "partial_rotary_factor") {
+        if (value != 1.0) refuse(cat(key, ".", name), value, "only 1.0 is supported");
+        continue;
+      }
       const bool is_theta = name == "rope_theta";
       Json& section = is_theta ? model : model["rope_scaling"];
       const std::string ours = name == "type" ? "rope_type" : name;
@@ -99,10 +111,11 @@ void read_rope(const Json& config, Json& model) {
 
 }  // namespace
 
-Json architecture_keys(const ModelConfig& model, bool qwen, const Choices& choices) {
+Json architecture_keys(const ModelConfig& model, const Family* family, const Choices& choices) {
   ModelConfig explicit_model = model;
   explicit_model.num_key_value_heads = model.key_value_heads();
   explicit_model.head_dim = model.head_size();
+  explicit_model.rope_scaling.original_max_position_embeddings = model.original_context();
   Fields fields(choices);
   fields.section("model", explicit_model);
   const Json all = fields_to_json(fields, "model");
@@ -118,43 +131,70 @@ Json architecture_keys(const ModelConfig& model, bool qwen, const Choices& choic
   for (const Field& field : fields.all()) {
     if (field.path.rfind(kRope, 0) != 0 || (field.has_effect && !field.has_effect())) continue;
     const std::string name = field.path.substr(kRope.size());
-    rope[name] = all.at("rope_scaling").at(name);
+    if (all.at("rope_scaling").contains(name)) rope[name] = all.at("rope_scaling").at(name);
   }
   keys["rope_theta"] = model.rope_theta;
   keys["rope_scaling"] = model.rope_scaling.rope_type == "default" ? Json() : rope;
   rope["rope_theta"] = model.rope_theta;
   keys["rope_parameters"] = rope;
-  if (qwen) {
-    keys["use_sliding_window"] = false;
-    keys["sliding_window"] = nullptr;
-  }
+  if (family == nullptr) return keys;
+  if (family->bias != BiasRule::by_key) keys.erase("attention_bias");
+  if (family->window != WindowRule::none) keys["sliding_window"] = nullptr;
+  if (family->window == WindowRule::where_switched_on) keys["use_sliding_window"] = false;
   return keys;
 }
 
 ModelConfig from_architecture_keys(const Json& config, const Choices& choices) {
-  const bool qwen = check_architecture(config);
-  check_supported(config);
+  const Family& family = check_architecture(config);
+  check_supported(config, family);
   for (const char* key : kRequiredKeys) {
     if (value_of(config, key).is_null()) throw std::invalid_argument(cat(key, " is missing"));
   }
   Json model = Json::object();
   for (const char* key : kSameKeys) {
-    const Json value = value_of(config, key);
+    const Json value = value_or_default(config, family, key);
     if (!value.is_null()) model[key] = value;
   }
   // The authors' release names it so.
   const Json longest = value_of(config, "max_sequence_length");
-  if (!longest.is_null() && !model.contains("max_position_embeddings"))
+  if (!longest.is_null() && !config.contains("max_position_embeddings"))
     model["max_position_embeddings"] = longest;
-  if (qwen && !model.contains("head_dim")) model["head_dim"] = 128;  // Qwen3Config's default
+  if (family.bias == BiasRule::all_but_output) {
+    model["attention_bias"] = true;
+    model["attention_output_bias"] = false;
+  }
   read_rope(config, model);
-  model["qk_norm"] = qwen ? "head" : "none";
+  if (family.form == ModelForm::reordered) {
+    model["norm"]["placement"] = "reordered";
+  } else {
+    model["qk_norm"] = family.form == ModelForm::pre_with_head_norms ? "head" : "none";
+  }
 
   ModelConfig result;
   Fields fields(choices);
   fields.section("model", result);
   fields_from_json(model, fields, "model");
   return result;
+}
+
+void check_window(const Json& config, const Family& family, const ModelConfig& model) {
+  const Json window = value_or_default(config, family, "sliding_window");
+  const Json use = value_of(config, "use_sliding_window");
+  const bool on = !window.is_null() && use != false &&
+                  (family.window != WindowRule::where_switched_on || use == true);
+  if (on && family.window == WindowRule::none)
+    refuse("sliding_window", window, cat("a ", family.model_type, " has full attention"));
+  if (on && !(window.is_number_integer() && window >= model.max_position_embeddings))
+    refuse("sliding_window", window,
+           cat("only full attention is supported, and contexts are up to max_position_embeddings (",
+               model.max_position_embeddings,
+               "): within the window it is full; train-llm import DIR --output D "
+               "model.max_position_embeddings=",
+               window.dump(), " limits them to it"));
+  for (const Json& type : value_of(config, "layer_types")) {
+    if (type != "full_attention" && !(on && type == "sliding_attention"))
+      refuse("layer_types", type, "only full attention is supported");
+  }
 }
 
 }  // namespace fathom

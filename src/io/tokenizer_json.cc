@@ -154,7 +154,7 @@ Json tokenizer_config(const SentencePieceModel& model, const SpecialTokens& toke
     config[key] = model.pieces[static_cast<size_t>(*id)].text;
   };
   add("bos_token", tokens.bos);
-  add("eos_token", tokens.eos);
+  add("eos_token", tokens.eos.empty() ? std::nullopt : std::optional(tokens.eos[0]));
   add("pad_token", tokens.pad);
   return config;
 }
@@ -172,21 +172,21 @@ std::string tokenizer_json(const SentencePieceModel& model) {
              R"(,"model":)", body, "}\n");
 }
 
-void write_tokenizer_files(const std::filesystem::path& directory, std::string_view tokenizer_model,
-                           const SpecialTokens& tokens, int64_t max_length) {
-  const std::filesystem::path copy = directory / "tokenizer.model";
-  write_text_file(copy, tokenizer_model);
-  const SentencePieceModel model = parse_sentencepiece_model(tokenizer_model, copy.string());
-  if (!is_expressible(model)) return;
+TokenizerFiles sentencepiece_files(std::string_view tokenizer_model, const SpecialTokens& tokens,
+                                   int64_t max_length) {
+  const std::string name = "tokenizer.model";
+  TokenizerFiles files = {{name, std::string(tokenizer_model)}};
+  const SentencePieceModel model = parse_sentencepiece_model(tokenizer_model, name);
+  if (!is_expressible(model)) return files;
   try {
-    write_text_file(directory / "tokenizer.json", tokenizer_json(model));
-    write_text_file(directory / "tokenizer_config.json",
-                    tokenizer_config(model, tokens, max_length).dump(2) + "\n");
+    files["tokenizer.json"] = tokenizer_json(model);
+    files["tokenizer_config.json"] = tokenizer_config(model, tokens, max_length).dump(2) + "\n";
   } catch (const std::invalid_argument& error) {
-    throw CheckpointError(cat(copy.string(), ": ", error.what()));
+    throw CheckpointError(cat(name, ": ", error.what()));
   } catch (const nlohmann::json::exception& error) {  // a piece that isn't UTF-8
-    throw CheckpointError(cat(copy.string(), ": ", error.what()));
+    throw CheckpointError(cat(name, ": ", error.what()));
   }
+  return files;
 }
 
 }  // namespace fathom

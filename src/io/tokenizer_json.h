@@ -18,10 +18,4 @@ namespace fathom {
 /// in another way than by a leading U+2581
 std::string tokenizer_json(const SentencePieceModel& model);
 
-/// Writes the model (content of a .model file), tokenizer.json and tokenizer_config.json where they
-/// can say it.
-/// @throws CheckpointError if it isn't a SentencePiece model, DiskError
-void write_tokenizer_files(const std::filesystem::path& directory, std::string_view tokenizer_model,
-                           const SpecialTokens& tokens, int64_t max_length);
-
 }  // namespace fathom

@@ -81,7 +81,8 @@ ParameterCount count_parameters(const ModelConfig& config, const ModelPlan& plan
                     gain_weights(plan.embedding_gain, w.hidden);
   count.head = config.tie_word_embeddings ? 0 : table;
   count.final_norm = norm_weights(plan.final_norm, w.hidden);
-  const int64_t biases = config.attention_bias ? w.query + 2 * w.key_value + w.hidden : 0;
+  const int64_t biases = (config.attention_bias ? w.query + 2 * w.key_value : 0) +
+                         (config.output_bias() ? w.hidden : 0);
   for (const LayerPlan& layer : plan.layers)
     count.blocks += block_matrix_weights(config) + biases + site_weights(config, layer.attention) +
                     site_weights(config, layer.feed_forward);

@@ -56,13 +56,13 @@ AttentionImpl::AttentionImpl(const ModelConfig& config, const SitePlan& plan,
       grouped_(config.key_value_heads() != config.num_attention_heads) {
   const int64_t query_width = config.num_attention_heads * head_size_;
   const int64_t key_value_width = config.key_value_heads() * head_size_;
-  const auto projection = [&](const char* name, int64_t fan_in, int64_t fan_out) {
-    return register_module(name, Projection(fan_in, fan_out, config.attention_bias, options));
+  const auto projection = [&](const char* name, int64_t fan_in, int64_t fan_out, bool bias) {
+    return register_module(name, Projection(fan_in, fan_out, bias, options));
   };
-  q_proj = projection("q_proj", config.hidden_size, query_width);
-  k_proj = projection("k_proj", config.hidden_size, key_value_width);
-  v_proj = projection("v_proj", config.hidden_size, key_value_width);
-  o_proj = projection("o_proj", query_width, config.hidden_size);
+  q_proj = projection("q_proj", config.hidden_size, query_width, config.attention_bias);
+  k_proj = projection("k_proj", config.hidden_size, key_value_width, config.attention_bias);
+  v_proj = projection("v_proj", config.hidden_size, key_value_width, config.attention_bias);
+  o_proj = projection("o_proj", query_width, config.hidden_size, config.output_bias());
   const auto norm = [&](const char* name, HeadNorm kind, int64_t width) -> Norm {
     if (kind == HeadNorm::none) return nullptr;
     const int64_t dim = kind == HeadNorm::head ? head_size_ : width;

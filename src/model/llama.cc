@@ -94,7 +94,7 @@ void LlamaImpl::start_weights(int64_t seed) {
 
 RopeTable LlamaImpl::rope(int64_t past, int64_t length) {
   const auto dtype = compute_ == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32;
-  if (!rope_.cos_TF.defined() || rope_.cos_TF.size(0) < past + length)
+  if (!rope_.cos_TF.defined() || !table_serves(config_, rope_.cos_TF.size(0), past + length))
     rope_ = make_rope_table(config_, past + length,
                             embedding_.options().dtype(dtype).requires_grad(false));
   return {rope_.cos_TF.narrow(0, past, length), rope_.sin_TF.narrow(0, past, length)};

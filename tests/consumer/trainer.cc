@@ -103,11 +103,13 @@ void run(const std::string& text, const std::string& tokenizer_path, const std::
             << evaluate_perplexity(state.model, in_order(files(), config), stop).loss << "\n";
 
   const fathom::Choices choices = fathom::config_choices();
+  const fathom::SpecialTokens tokens{.bos = tokenizer.bos_id(), .eos = {*tokenizer.eos_id()}};
   save_checkpoint(out + "/checkpoints", state,
                   {.identity = {.config = fathom::effective_values(config, choices)},
                    .choices = choices,
-                   .tokenizer_model = tokenizer.bytes(),
-                   .tokens = {.bos = tokenizer.bos_id(), .eos = tokenizer.eos_id()}});
+                   .tokenizer = fathom::sentencepiece_files(tokenizer.bytes(), tokens,
+                                                            config.data.sequence_length),
+                   .tokens = tokens});
 }
 
 }  // namespace

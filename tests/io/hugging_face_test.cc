@@ -30,9 +30,10 @@ ModelConfig unusual_model() {
   model.vocab_size = 1234;
   model.rms_norm_eps = 1e-5;
   model.rope_theta = 123456.789;
-  model.rope_scaling = {"llama3", 8.5, 1.25, 4.5, 512};
+  model.rope_scaling = {"llama3", 8.5, 1.25, 4.5, 512, 31.5, 1.5, 1.2, 0.7, 0.9, false};
   model.tie_word_embeddings = true;
   model.attention_bias = true;
+  model.attention_output_bias = false;
   model.qk_norm = "head";
   model.max_position_embeddings = 4096;
   model.initializer_range = 0.1;
@@ -44,14 +45,6 @@ ModelConfig unusual_model() {
   model.norm.final_norm = "off";
   model.init = {"scaled", 1.0 / 3.0};
   return model;
-}
-
-ModelDescription plain(const ModelConfig& model, bool head_norms = false) {
-  ModelDescription description;
-  description.model = model;
-  description.plain_llama = true;
-  description.head_norms = head_norms;
-  return description;
 }
 
 void expect_equal(const ModelConfig& a, const ModelConfig& b) {
@@ -70,6 +63,13 @@ void expect_equal(const ModelConfig& a, const ModelConfig& b) {
   EXPECT_EQ(a.rope_scaling.high_freq_factor, b.rope_scaling.high_freq_factor);
   EXPECT_EQ(a.rope_scaling.original_max_position_embeddings,
             b.rope_scaling.original_max_position_embeddings);
+  EXPECT_EQ(a.rope_scaling.beta_fast, b.rope_scaling.beta_fast);
+  EXPECT_EQ(a.rope_scaling.beta_slow, b.rope_scaling.beta_slow);
+  EXPECT_EQ(a.rope_scaling.attention_factor, b.rope_scaling.attention_factor);
+  EXPECT_EQ(a.rope_scaling.mscale, b.rope_scaling.mscale);
+  EXPECT_EQ(a.rope_scaling.mscale_all_dim, b.rope_scaling.mscale_all_dim);
+  EXPECT_EQ(a.rope_scaling.truncate, b.rope_scaling.truncate);
+  EXPECT_EQ(a.attention_output_bias, b.attention_output_bias);
   EXPECT_EQ(a.tie_word_embeddings, b.tie_word_embeddings);
   EXPECT_EQ(a.attention_bias, b.attention_bias);
   EXPECT_EQ(a.qk_norm, b.qk_norm);
@@ -109,7 +109,11 @@ Json llama_with(const std::string& key, const Json& value) {
 TEST(ConfigJson, BringsBackEveryKeyOfTheModelExactly) {
   for (const bool plain : {true, false}) {
     for (const bool folded : {true, false}) {
-      const ModelDescription description{unusual_model(), {}, "bfloat16", folded, plain};
+      const ModelDescription description{
+          .model = unusual_model(),
+          .dtype = "bfloat16",
+          .norm_scale_folded = folded,
+          .form = plain ? ModelForm::pre_with_head_norms : ModelForm::other};
       const SavedModelConfig saved = read(config_json(description, kChoices));
       expect_equal(saved.model, description.model);
       EXPECT_EQ(saved.norm_scale_folded, folded);
@@ -120,8 +124,13 @@ TEST(ConfigJson, BringsBackEveryKeyOfTheModelExactly) {
 
 TEST(ConfigJson, CallsAPlainModelALlamaWithBothGenerationsOfKeys) {
   ModelConfig model;
-  model.rope_scaling = {"llama3", 8, 1, 4, 8192};
-  const ModelDescription description{model, {1, 2, std::nullopt}, "float32", true, true};
+  model.rope_scaling.rope_type = "llama3";
+  model.rope_scaling.factor = 8;
+  model.rope_scaling.original_max_position_embeddings = 8192;
+  const ModelDescription description{.model = model,
+                                     .tokens = {1, {2}, std::nullopt},
+                                     .norm_scale_folded = true,
+                                     .form = ModelForm::pre};
   const Json config = Json::parse(config_json(description, kChoices));
   EXPECT_EQ(config["architectures"], Json::parse(R"(["LlamaForCausalLM"])"));
   EXPECT_EQ(config["model_type"], "llama");
@@ -145,7 +154,8 @@ TEST(ConfigJson, WritesOnlyTheRopeKeysThatHaveAnEffect) {
   ModelConfig model;
   const auto rope_of = [&](const char* type) {
     model.rope_scaling.rope_type = type;
-    return Json::parse(config_json(plain(model), kChoices))["rope_scaling"];
+    return Json::parse(
+        config_json({.model = model, .form = ModelForm::pre}, kChoices))["rope_scaling"];
   };
   EXPECT_TRUE(rope_of("default").is_null());
   EXPECT_EQ(rope_of("linear"), Json::parse(R"({"rope_type": "linear", "factor": 1.0})"));
@@ -154,10 +164,31 @@ TEST(ConfigJson, WritesOnlyTheRopeKeysThatHaveAnEffect) {
 TEST(ConfigJson, CallsAPlainModelWithQueryAndKeyNormsAQwen3) {
   ModelConfig model;
   model.qk_norm = "head";
-  const Json config = Json::parse(config_json(plain(model, /*head_norms=*/true), kChoices));
+  const Json config =
+      Json::parse(config_json({.model = model, .form = ModelForm::pre_with_head_norms}, kChoices));
   EXPECT_EQ(config["architectures"][0], "Qwen3ForCausalLM");
   EXPECT_EQ(config["model_type"], "qwen3");
   EXPECT_EQ(config["use_sliding_window"], false);
+}
+
+TEST(ConfigJson, KeepsTheArchitectureThatAModelCameAsWhereItIsStillOne) {
+  ModelConfig model;
+  const auto type_of = [&](const char* preferred) {
+    return Json::parse(config_json(
+        {.model = model, .form = ModelForm::pre, .model_type = preferred}, kChoices))["model_type"];
+  };
+  EXPECT_EQ(type_of(""), "llama");
+  EXPECT_EQ(type_of("mistral"), "mistral");
+  model.attention_bias = true;
+  EXPECT_EQ(type_of("mistral"), "llama");
+  model.attention_output_bias = false;
+  EXPECT_EQ(type_of("llama"), "qwen2");
+  const auto form_type = [&](ModelForm form) {
+    return Json::parse(config_json({.model = model, .form = form}, kChoices))["model_type"];
+  };
+  EXPECT_EQ(form_type(ModelForm::pre_with_head_norms), "fathom");  // none has both
+  model.attention_bias = false;
+  EXPECT_EQ(form_type(ModelForm::reordered), "olmo2");
 }
 
 TEST(ConfigJson, NeverCallsAnotherModelALlama) {
@@ -167,8 +198,10 @@ TEST(ConfigJson, NeverCallsAnotherModelALlama) {
 }
 
 TEST(GenerationConfigJson, NamesTheTokensThatThereAre) {
-  EXPECT_EQ(Json::parse(generation_config_json({1, 2, 0})),
+  EXPECT_EQ(Json::parse(generation_config_json({1, {2}, 0})),
             Json::parse(R"({"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0})"));
+  EXPECT_EQ(Json::parse(generation_config_json({1, {2, 3}, {}}))["eos_token_id"],
+            Json::parse("[2, 3]"));
   EXPECT_EQ(Json::parse(generation_config_json({})), Json::object());
 }
 
@@ -211,17 +244,69 @@ TEST(ReadModelConfig, ReadsAQwen3) {
   EXPECT_EQ(model.head_size(), 128);  // Qwen3Config's default, not hidden_size / heads
 }
 
+TEST(ReadModelConfig, GivesAQwen2BiasesOnAllButTheOutput) {
+  Json config = llama_with("model_type", "qwen2");
+  config["architectures"] = {"Qwen2ForCausalLM"};
+  config["num_key_value_heads"] = 2;
+  const SavedModelConfig saved = read(config.dump());
+  EXPECT_TRUE(saved.model.attention_bias);
+  EXPECT_FALSE(saved.model.output_bias());
+  EXPECT_EQ(saved.model.max_position_embeddings, 32768);  // Qwen2Config's default
+  EXPECT_EQ(saved.model_type, "qwen2");
+}
+
+TEST(ReadModelConfig, TakesASlidingWindowThatNoContextLeaves) {
+  Json config = llama_with("model_type", "mistral");
+  config["architectures"] = {"MistralForCausalLM"};
+  config["num_key_value_heads"] = 4;
+  EXPECT_THAT(refusal(config), HasSubstr("sliding_window is 4096; only full attention"));
+  config["sliding_window"] = nullptr;
+  EXPECT_EQ(read(config.dump()).model.max_position_embeddings, 131072);
+  config["sliding_window"] = 64;
+  config["max_position_embeddings"] = 64;
+  EXPECT_EQ(read(config.dump()).model_type, "mistral");
+  config["max_position_embeddings"] = 65;
+  EXPECT_THAT(refusal(config), HasSubstr("model.max_position_embeddings=64 limits them to it"));
+}
+
+TEST(ReadModelConfig, TakesOverridesForWhatAPlainConfigCantSay) {
+  const TemporaryDirectory directory;
+  const auto read_with = [&](const Json& config, const std::vector<Override>& overrides) {
+    write_file(directory / "config.json", config.dump());
+    return read_model_config(directory.path(), kChoices, overrides).model.norm.placement;
+  };
+  const std::vector<Override> lns = {{"model.norm.placement", "lns"}};
+  EXPECT_EQ(read_with(kLlama, lns), "lns");
+  const auto refused = [&](const auto& overrides) {
+    return message_of<ConfigError>([&] { read_with(kLlama, overrides); });
+  };
+  using Overrides = std::vector<Override>;
+  EXPECT_THAT(refused(Overrides{{"model.norm.placment", "lns"}}),
+              HasSubstr("unknown key 'model.norm.placment'; did you mean"));
+  EXPECT_THAT(refused(Overrides{{"model.norm.exponent", "1"}}), HasSubstr("has no effect"));
+  const Json ours = Json::parse(config_json({.form = ModelForm::pre}, kChoices));
+  EXPECT_THAT(message_of<CheckpointError>([&] { read_with(ours, lns); }),
+              HasSubstr("has a block \"fathom\", which says all of the model"));
+}
+
 TEST(ReadModelConfig, RefusesWhatItWouldComputeDifferently) {
   const struct {
     std::string key;
     Json value;
     std::string reason;
   } cases[] = {
-      {"architectures", {"MistralForCausalLM"}, "architectures is \"MistralForCausalLM\""},
+      {"architectures",
+       {"MistralForCausalLM"},
+       "architectures is \"MistralForCausalLM\"; with model_type llama it must be "
+       "LlamaForCausalLM"},
       {"architectures", {"LlamaForSequenceClassification"}, "architectures is \"LlamaForSeq"},
-      {"model_type", "gpt2", "model_type is \"gpt2\"; llama and qwen3 are supported"},
+      {"model_type", "gpt2",
+       "model_type is \"gpt2\"; supported: llama, mistral, qwen2, qwen3, olmo2"},
       {"model_type", nullptr, "model_type is null"},
       {"model_type", "fathom", "model_type is \"fathom\""},
+      {"model_type", "mixtral", "model_type is \"mixtral\""},
+      {"model_type", 1, "model_type is 1"},
+      {"eos_token_id", "two", "eos_token_id is \"two\"; allowed: a token id"},
       {"hidden_act", "gelu", "hidden_act is \"gelu\"; only \"silu\" is supported"},
       {"mlp_bias", true, "mlp_bias is true"},
       {"attention_dropout", 0.1, "attention_dropout is 0.1"},
@@ -231,11 +316,14 @@ TEST(ReadModelConfig, RefusesWhatItWouldComputeDifferently) {
       {"quantization_config", {{"bits", 4}}, "quantization_config is {\"bits\":4}"},
       {"auto_map", {{"AutoModel", "x.y"}}, "auto_map is"},
       {"rope_scaling",
-       {{"rope_type", "yarn"}, {"factor", 2.0}},
-       "model.rope_scaling.rope_type is 'yarn'; allowed: default, linear, llama3"},
+       {{"rope_type", "longrope"}, {"factor", 2.0}},
+       "model.rope_scaling.rope_type is 'longrope'; allowed: default, linear, llama3"},
       {"rope_scaling",
-       {{"rope_type", "linear"}, {"beta_fast", 2.0}},
-       "unknown key 'model.rope_scaling.beta_fast'"},
+       {{"rope_type", "linear"}, {"short_factor", {2.0}}},
+       "unknown key 'model.rope_scaling.short_factor'"},
+      {"rope_parameters",
+       {{"rope_type", "default"}, {"partial_rotary_factor", 0.5}},
+       "rope_parameters.partial_rotary_factor is 0.5"},
       {"rope_scaling", 2.0, "rope_scaling is 2.0; it must be an object"},
       {"rope_parameters",
        {{"full_attention", {{"rope_theta", 1e4}}}},
@@ -269,7 +357,7 @@ TEST(ReadModelConfig, RefusesValuesThatMakeNoModel) {
 }
 
 TEST(ReadModelConfig, RefusesABlockThatIsDamagedNewerOrContradicted) {
-  const Json good = Json::parse(config_json({.plain_llama = true}, kChoices));
+  const Json good = Json::parse(config_json({.form = ModelForm::pre}, kChoices));
   const auto refused = [&](const auto& change) {
     Json config = good;
     change(config);

@@ -25,11 +25,16 @@ int run(const std::vector<std::string>& arguments) {
   if (arguments.size() == 8 && arguments[0] == "write") {
     ModelDescription description;
     description.model = read_model_config(arguments[2], choices).model;
-    description.plain_llama = arguments[4] == "plain";
-    description.tokens = {id(arguments[5]), id(arguments[6]), id(arguments[7])};
-    write_hugging_face_files(arguments[1], description,
-                             arguments[3].empty() ? "" : read_text_file(arguments[3], 64 << 20),
-                             choices);
+    if (arguments[4] == "plain")
+      description.form =
+          description.model.qk_norm == "head" ? ModelForm::pre_with_head_norms : ModelForm::pre;
+    description.tokens = {id(arguments[5]), {}, id(arguments[7])};
+    if (id(arguments[6])) description.tokens.eos = {*id(arguments[6])};
+    TokenizerFiles files;
+    if (!arguments[3].empty())
+      files = sentencepiece_files(read_text_file(arguments[3], 64 << 20), description.tokens,
+                                  description.model.max_position_embeddings);
+    write_hugging_face_files(arguments[1], description, files, choices);
   } else if (arguments.size() == 2 && arguments[0] == "read") {
     std::cout << config_json({.model = read_model_config(arguments[1], choices).model}, choices);
   } else {

@@ -6,16 +6,19 @@
 namespace fathom {
 
 inline Choices model_choices() {
-  return {
-      {"model.norm.placement",
-       {{"pre", {}}, {"mix", {"post_layers"}}, {"lns", {"exponent", "position", "sublayers"}}}},
-      {"model.norm.scaling", {{"none", {}}, {"lns", {"exponent", "position", "sublayers"}}}},
-      {"model.init.method", {{"normal", {}}, {"scaled", {}}}},
-      {"model.rope_scaling.rope_type",
-       {{"default", {}},
-        {"linear", {"factor"}},
-        {"llama3",
-         {"factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"}}}}};
+  return {{"model.norm.placement",
+           {{"pre", {}}, {"mix", {"post_layers"}}, {"lns", {"exponent", "position", "sublayers"}}}},
+          {"model.norm.scaling", {{"none", {}}, {"lns", {"exponent", "position", "sublayers"}}}},
+          {"model.init.method", {{"normal", {}}, {"scaled", {}}}},
+          {"model.rope_scaling.rope_type",
+           {{"default", {}},
+            {"linear", {"factor"}},
+            {"llama3",
+             {"factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"}},
+            {"dynamic", {"factor"}},
+            {"yarn",
+             {"factor", "original_max_position_embeddings", "beta_fast", "beta_slow",
+              "attention_factor", "mscale", "mscale_all_dim", "truncate"}}}}};
 }
 
 }  // namespace fathom

@@ -8,7 +8,7 @@
 #include <iostream>
 
 #include "fathom/base/ignored_target.h"
-#include "fathom/io/checkpoint.h"
+#include "fathom/io/model_files.h"
 #include "fathom/io/safetensors.h"
 #include "fathom/train/optimizer.h"
 #include "fathom/train/step.h"

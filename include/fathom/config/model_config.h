@@ -45,7 +45,13 @@ struct RopeScalingConfig {
   double factor = 1.0;
   double low_freq_factor = 1.0;
   double high_freq_factor = 4.0;
-  int64_t original_max_position_embeddings = 8192;
+  std::optional<int64_t> original_max_position_embeddings;  ///< default: max_position_embeddings
+  double beta_fast = 32.0;
+  double beta_slow = 1.0;
+  std::optional<double> attention_factor;  ///< yarn: default 0.1 log(factor) + 1
+  std::optional<double> mscale;
+  std::optional<double> mscale_all_dim;
+  bool truncate = true;
 
   void declare(Fields& f);
 };
@@ -64,6 +70,7 @@ struct ModelConfig {
   RopeScalingConfig rope_scaling;
   bool tie_word_embeddings = false;
   bool attention_bias = false;
+  bool attention_output_bias = true;  ///< with attention_bias; Qwen2 has none on the output
   std::string qk_norm =
       "auto";  ///< auto: as the placement says; none; head: as Qwen3; full: OLMo 2
   int64_t max_position_embeddings = 2048;
@@ -73,6 +80,10 @@ struct ModelConfig {
 
   int64_t key_value_heads() const { return num_key_value_heads.value_or(num_attention_heads); }
   int64_t head_size() const { return head_dim.value_or(hidden_size / num_attention_heads); }
+  bool output_bias() const { return attention_bias && attention_output_bias; }
+  int64_t original_context() const {
+    return rope_scaling.original_max_position_embeddings.value_or(max_position_embeddings);
+  }
   double embedding_std() const { return init.embedding_std.value_or(initializer_range); }
 
   void declare(Fields& f);

@@ -38,14 +38,22 @@ struct TextPart {
   PartStart start = PartStart::kText;
 };
 
-/// A loaded SentencePiece model. Copies share it; all methods may be called from several threads.
+/// A loaded SentencePiece model, or the vocabulary of a tokenizer.json, which knows its ids but not
+/// how text becomes them. Copies share it; all methods may be called from several threads.
 class Tokenizer {
  public:
+  /// @param path a SentencePiece model, or a Hugging Face tokenizer, which ends in .json
   /// @throws DataError if the file is missing, or isn't a model that is safe to use
   static Tokenizer load(const std::filesystem::path& path);
   /// A model that lies in memory.
   /// @param name for messages
   static Tokenizer from_bytes(std::string bytes, const std::string& name);
+
+  /// Whether it can turn text into ids and back: not with a tokenizer.json.
+  bool handles_text() const;
+  /// @throws DataError that says what to do instead, unless it handles text; so do all methods that
+  /// take or give text
+  void require_text() const;
 
   /// Token ids of a text of any length; BOS and EOS are not added. Invalid UTF-8 becomes U+FFFD.
   /// A text of more than kMaxTextPart bytes is encoded in parts (see find_cut).
@@ -77,7 +85,7 @@ class Tokenizer {
   /// The piece of an id, with U+2581 for a space. @throws DataError if it isn't in the vocabulary
   std::string piece(int32_t id) const;
 
-  /// SHA-256 of the model file, as hex: two tokenizers with one checksum give the same ids.
+  /// SHA-256 of the file, as hex: two tokenizers with one checksum give the same ids.
   const std::string& checksum() const;
   /// The model file's content, for a checkpoint that carries it.
   const std::string& bytes() const;
@@ -86,6 +94,7 @@ class Tokenizer {
 
  private:
   struct State;
+  static Tokenizer from_json(std::string bytes, const std::filesystem::path& path);
   explicit Tokenizer(std::shared_ptr<const State> state) : state_(std::move(state)) {}
 
   std::shared_ptr<const State> state_;

@@ -26,9 +26,10 @@ struct RunIdentity {
 /// What a checkpoint holds beside the TrainState.
 struct CheckpointContent {
   RunIdentity identity;
-  Choices choices;              ///< the tables that config keys choose from
-  std::string tokenizer_model;  ///< content of the SentencePiece model
+  Choices choices;           ///< the tables that config keys choose from
+  TokenizerFiles tokenizer;  ///< that the checkpoint carries along
   SpecialTokens tokens;
+  std::string model_type = {};  ///< of the model that the run started from
 };
 
 /// Writes ROOT/step-XXXXXXXX. LayerNorm Scaling's factors are folded into the gains of
@@ -47,18 +48,5 @@ std::filesystem::path save_checkpoint(const std::filesystem::path& root, TrainSt
 /// @throws CheckpointError naming every key that must not differ, with both values
 void load_checkpoint(const std::filesystem::path& directory, TrainState& state,
                      const RunIdentity& now, bool deterministic, const Log& log);
-
-/// Loads a checkpoint or a Hugging Face directory of a supported architecture.
-/// @param dtype of weights and compute
-/// @throws CheckpointError naming the file, and every tensor that is missing, unknown or of another
-/// shape
-Llama load_model(const std::filesystem::path& directory, torch::Device device,
-                 torch::ScalarType dtype, const Choices& choices);
-
-/// The newest valid checkpoint below a run's directory, or the directory itself if it holds a
-/// model.
-/// @throws CheckpointError if there is neither
-std::filesystem::path find_model(const std::filesystem::path& directory, const StopFlag& stop,
-                                 const Log& log);
 
 }  // namespace fathom

@@ -4,20 +4,33 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "fathom/base/json.h"
-#include "fathom/config/model_config.h"
+#include "fathom/config/load.h"
 
 namespace fathom {
 
 /// Token ids with a meaning; not set where the tokenizer has none.
 struct SpecialTokens {
   std::optional<int64_t> bos = {};
-  std::optional<int64_t> eos = {};
+  std::vector<int64_t> eos = {};  ///< some models end a text in several ways
   std::optional<int64_t> pad = {};
+};
+
+/// The content of a tokenizer's files, by name.
+using TokenizerFiles = std::map<std::string, std::string>;
+
+/// Residual steps that architectures of transformers have, once norm scales are folded.
+enum class ModelForm {
+  other,                ///< none of these
+  pre,                  ///< Pre-LN
+  pre_with_head_norms,  ///< and an RMSNorm on each head of query and key
+  reordered             ///< norms on the outputs, and over all channels of query and key
 };
 
 /// A model as its directory describes it.
@@ -26,43 +39,63 @@ struct ModelDescription {
   SpecialTokens tokens = {};
   std::string dtype = "float32";   ///< of most weights, by torch's name
   bool norm_scale_folded = false;  ///< the gains of the norms hold the placement's norm_scale
-  /// LlamaForCausalLM (with head_norms: Qwen3ForCausalLM) computes the same from these weights.
-  bool plain_llama = false;
-  bool head_norms = false;  ///< an RMSNorm on each head of query and key
-  Json plan = {};           ///< of every site (io/plan_json.h)
+  ModelForm form = ModelForm::other;
+  /// transformers' name ("qwen2") for the architecture, where several compute the same.
+  std::string model_type = {};
+  Json plan = {};  ///< of every site (io/plan_json.h)
 };
 
-/// config.json. A plain model is a LlamaForCausalLM that transformers 4 and 5 read; any other has
-/// the model type "fathom", so that nothing takes it for a Llama. Both carry the whole ModelConfig
-/// in a block "fathom".
+/// config.json. A model of a known form has an architecture of transformers 4 and 5; any other has
+/// the model type "fathom", so that nothing takes it for a Llama, and modelling code of its own.
+/// Both carry the whole ModelConfig and the plan in a block "fathom".
 std::string config_json(const ModelDescription& description, const Choices& choices);
 
 /// generation_config.json.
 std::string generation_config_json(const SpecialTokens& tokens);
 
-/// Writes config.json and generation_config.json, and for a tokenizer its copy as tokenizer.model,
-/// tokenizer.json and tokenizer_config.json. transformers then tokenizes as SentencePiece does and
-/// adds neither BOS nor EOS. (It can read tokenizer.model by itself, but transformers 5 takes every
-/// model for BPE.) Only unigram and BPE models have the two JSON files.
-/// @param tokenizer_model content of a SentencePiece .model; empty: no tokenizer files
-/// @throws CheckpointError if it isn't one, DiskError
+/// A SentencePiece model as tokenizer.model, tokenizer.json and tokenizer_config.json. transformers
+/// then tokenizes as SentencePiece does and adds neither BOS nor EOS. (It can read tokenizer.model
+/// by itself, but transformers 5 takes every model for BPE.) Only unigram and BPE models have the
+/// two JSON files.
+/// @param tokenizer_model content of a .model file
+/// @throws CheckpointError if it isn't one
+TokenizerFiles sentencepiece_files(std::string_view tokenizer_model, const SpecialTokens& tokens,
+                                   int64_t max_length);
+
+/// The tokenizer's files in a model directory, and its generation_config.json: what is carried
+/// along unchanged. @throws DiskError
+TokenizerFiles read_tokenizer_files(const std::filesystem::path& directory);
+
+/// The file of a model directory that decides its ids: tokenizer.model or else tokenizer.json.
+/// @returns an empty path if there is neither
+std::filesystem::path find_tokenizer(const std::filesystem::path& directory);
+
+/// Writes config.json, the tokenizer's files, generation_config.json where they hold none, and for
+/// the model type "fathom" modeling_fathom.py, with which transformers runs it.
+/// @throws DiskError
 void write_hugging_face_files(const std::filesystem::path& directory,
-                              const ModelDescription& description, std::string_view tokenizer_model,
+                              const ModelDescription& description, const TokenizerFiles& tokenizer,
                               const Choices& choices);
 
 /// What config.json says of the model.
 struct SavedModelConfig {
   ModelConfig model = {};
   bool norm_scale_folded = false;
+  std::string model_type = {};  ///< as in ModelDescription; "" for "fathom"
+  SpecialTokens tokens = {};
   Json plan = {};  ///< null where the directory has none: model says it all
 };
 
-/// Reads DIRECTORY/config.json: the block "fathom", or without it a plain Llama or Qwen3.
+/// Reads DIRECTORY/config.json: the block "fathom", or without it one of the architectures of
+/// transformers that Fathom computes (README.md lists them).
 /// @param choices the tables that model keys choose from
+/// @param overrides keys of a model without a block that its config.json doesn't say as it is:
+/// model.norm.placement=lns for weights that were trained with it
 /// @throws CheckpointError naming the key: another architecture, anything that changes what the
-/// model computes and isn't supported (sliding window, other activations, biases in the
+/// model computes and isn't supported (a sliding window, other activations, biases in the
 /// feed-forward, other RoPE types, quantized weights, code of its own), values out of range, or a
-/// block that contradicts the keys around it; DiskError
-SavedModelConfig read_model_config(const std::filesystem::path& directory, const Choices& choices);
+/// block that contradicts the keys around it; ConfigError for overrides; DiskError
+SavedModelConfig read_model_config(const std::filesystem::path& directory, const Choices& choices,
+                                   const std::vector<Override>& overrides = {});
 
 }  // namespace fathom

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -15,10 +16,12 @@ namespace fathom {
 /// A row of the table of RoPE scalings.
 struct RopeType {
   std::string_view name;
-  /// The frequency of a channel pair, given its unscaled one (radians per token).
-  double (*scale)(double frequency, const RopeScalingConfig&);
+  /// The frequency of each channel pair (radians per token) in a sequence of `length` tokens.
+  std::vector<double> (*frequencies)(const ModelConfig&, int64_t length);
   std::string_view formula;
   std::vector<std::string> options;  ///< keys of model.rope_scaling that it reads
+  double (*attention_factor)(const RopeScalingConfig&) = nullptr;  ///< of cos and sin; null: 1
+  bool depends_on_length = false;  ///< beyond max_position_embeddings
 };
 
 /// All types that `model.rope_scaling.rope_type` can name.
@@ -30,10 +33,13 @@ struct RopeTable {
   torch::Tensor sin_TF;
 };
 
-/// Positions 0 .. length-1. Angles are computed in float64 and stored in `options`' dtype (float32
-/// or float64).
+/// Positions 0 .. length-1 of a sequence of `length` tokens. Angles are computed in float64 and
+/// stored in `options`' dtype (float32 or float64).
 /// @throws ConfigError for an unknown type
 RopeTable make_rope_table(const ModelConfig& config, int64_t length,
                           const torch::TensorOptions& options);
+
+/// Whether a table of `size` positions is also right for a sequence of `length` tokens.
+bool table_serves(const ModelConfig& config, int64_t size, int64_t length);
 
 }  // namespace fathom

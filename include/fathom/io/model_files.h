@@ -1,0 +1,68 @@
+// Models in directories: loading them, and writing one as another.
+#pragma once
+
+#include <torch/types.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "fathom/base/log.h"
+#include "fathom/base/stop.h"
+#include "fathom/io/hugging_face.h"
+#include "fathom/model/llama.h"
+
+namespace fathom {
+
+/// Loads a checkpoint or a Hugging Face directory of a supported architecture.
+/// @param dtype of weights and compute
+/// @throws CheckpointError naming the file, and every tensor that is missing, unknown or of another
+/// shape
+Llama load_model(const std::filesystem::path& directory, torch::Device device,
+                 torch::ScalarType dtype, const Choices& choices);
+
+/// Gives a model that was built with its own plan the weights of a directory: gains that hold the
+/// factors of LayerNorm Scaling are divided by them.
+/// @throws CheckpointError as `load_model` does
+void load_weights(const std::filesystem::path& directory, Llama& model, const Choices& choices);
+
+/// The newest valid checkpoint below a run's directory, or the directory itself if it holds a
+/// model.
+/// @throws CheckpointError if there is neither
+std::filesystem::path find_model(const std::filesystem::path& directory, const StopFlag& stop,
+                                 const Log& log);
+
+struct CopyOptions {
+  /// Of all tensors but gains that hold a factor, which are float32; default: as they are.
+  std::optional<torch::ScalarType> dtype = {};
+  uint64_t max_shard_bytes = 5'000'000'000;
+  std::vector<Override> overrides = {};  ///< see read_model_config
+};
+
+/// Writes a model directory as another, tensor by tensor; the tokenizer's files are carried along.
+/// Factors that aren't folded into the gains yet are folded where the result is an architecture of
+/// transformers. The new directory appears when it is complete.
+/// @param to doesn't exist or is empty
+/// @returns the description that it was written with
+/// @throws CheckpointError, ConfigError for `to` and overrides, DiskError, Interrupted
+ModelDescription copy_model(const std::filesystem::path& from, const std::filesystem::path& to,
+                            const CopyOptions& options, const Choices& choices,
+                            const StopFlag& stop);
+
+/// Which architectures of transformers compute what a plan says, once norm scales are folded.
+ModelForm form_of(const ModelPlan& plan);
+
+/// The weights of a model by name, without gradients.
+std::map<std::string, torch::Tensor> named_weights(const Llama& model);
+
+/// The same tensors under the names that files of models of this form have.
+std::map<std::string, torch::Tensor> as_stored(const std::map<std::string, torch::Tensor>& weights,
+                                               ModelForm form);
+
+/// Factors to fold into gains, by the gain's name; empty where plain Llama can't hold the model.
+std::map<std::string, double> folded_factors(const ModelPlan& plan);
+
+}  // namespace fathom
