@@ -110,7 +110,8 @@ TEST_F(Dump, RoundTripsNumbersExactly) {
 
 TEST_F(Dump, HoldsKeysThatAreSetAndHaveAnEffect) {
   const std::string yaml = dump_yaml(load("130m").config, choices_);
-  EXPECT_THAT(yaml, HasSubstr("\n  norm:\n    placement: lns\n    exponent: 0.5\n"));
+  EXPECT_THAT(yaml,
+              HasSubstr("\n  norm:\n    placement: lns\n    scaling: none\n    exponent: 0.5\n"));
   EXPECT_THAT(yaml, HasSubstr("\n  eps: 1.0e-08\n"));
   EXPECT_THAT(yaml, HasSubstr("\n  betas: [0.9, 0.999]\n"));
   EXPECT_THAT(yaml, HasSubstr("\n  tokenizer: \"\"\n"));
@@ -131,7 +132,11 @@ TEST(Schema, DescribesEveryKeyWithTypeLimitsAndDefault) {
   EXPECT_EQ(optimizer["properties"]["betas"]["items"]["exclusiveMaximum"], 1);
   const auto& placement =
       schema["properties"]["model"]["properties"]["norm"]["properties"]["placement"];
-  EXPECT_EQ(placement["enum"], (std::vector<std::string>{"pre", "mix", "lns"}));
+  EXPECT_EQ(placement["anyOf"][0]["enum"].size(), 7U);  // a name of test_choices(), or a list
+  EXPECT_THAT(placement["anyOf"][1]["pattern"].get<std::string>(), HasSubstr("(pre|mix|"));
+  const auto& final_norm =
+      schema["properties"]["model"]["properties"]["norm"]["properties"]["final"];
+  EXPECT_EQ(final_norm["enum"], (std::vector<std::string>{"auto", "on", "off"}));
   EXPECT_TRUE(schema["properties"].contains("extends"));
 }
 

@@ -134,9 +134,11 @@ TEST_F(Keys, AreRefusedWithANameThatIsNotAllowed) {
   for (const Key& key : keys_) {
     if (key.field.allowed.empty()) continue;
     const std::string& name = key.field.allowed.back();
+    const std::string list =
+        key.field.sequence ? ", or a list such as 'post x3, pre x9'" : std::string();
     EXPECT_EQ(error_for(key, key.name, name + "q"), at(key) + key.field.path + " is '" + name +
                                                         "q'; allowed: " + join(key.field.allowed) +
-                                                        "; did you mean '" + name + "'?");
+                                                        list + "; did you mean '" + name + "'?");
   }
 }
 
@@ -152,7 +154,8 @@ TEST_F(Keys, AreRefusedWhereTheyHaveNoEffect) {
                       HasSubstr("(it is ")));
     ++num_checked;
   }
-  EXPECT_EQ(num_checked, 10u);  // placement 4, rope 4, decay_steps, document_attention
+  // placement 10, rope 10, attention_output_bias, decay_steps, document_attention
+  EXPECT_EQ(num_checked, 23U);
 }
 
 TEST_F(Keys, AreRefusedOnTheCommandLineByTheSameRules) {

@@ -309,5 +309,22 @@ TEST_F(Load, NamesThePresetAndLineOfAPresetsValue) {
   EXPECT_THAT(loaded.origins.at("train.precision"), StartsWith("preset 130m:"));
 }
 
+TEST_F(Load, APlacementMayBeAListByLayer) {
+  const auto with = [&](const std::string& placement) {
+    return write("list.yaml",
+                 "extends: smoke\nmodel:\n  norm:\n    placement: " + placement + "\n");
+  };
+  EXPECT_EQ(load(with("mix x1, pre x1")).config.model.norm.placement, "mix x1, pre x1");
+  EXPECT_EQ(load(with("\"mix  x1,pre x1\"")).config.model.norm.placement, "mix  x1,pre x1");
+  for (const char* bad : {"mix x0, pre x2", "mix, pre", "mix x1 pre x1", "mix 1, pre 1", "mix x1,"})
+    EXPECT_THAT(error_of(with(bad)), testing::HasSubstr("or a list such as 'post x3, pre x9'"))
+        << bad;
+  EXPECT_THAT(error_of(with("mix x1, prr x1")), testing::HasSubstr("did you mean 'pre'?"));
+  // A key counts where any of the names has it.
+  EXPECT_EQ(error_of(with("mix x1, pre x1\n    post_layers: 1")), "accepted");
+  EXPECT_THAT(error_of(with("lns x1, pre x1\n    post_layers: 1")),
+              testing::HasSubstr("has no effect"));
+}
+
 }  // namespace
 }  // namespace fathom

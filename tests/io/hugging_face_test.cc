@@ -239,6 +239,7 @@ TEST(ReadModelConfig, ReadsAQwen3) {
   config["layer_types"] = {"full_attention", "full_attention"};
   config["use_sliding_window"] = false;
   config["sliding_window"] = 4096;
+  config["num_key_value_heads"] = 2;
   const ModelConfig model = read(config.dump()).model;
   EXPECT_EQ(model.qk_norm, "head");
   EXPECT_EQ(model.head_size(), 128);  // Qwen3Config's default, not hidden_size / heads
