@@ -218,6 +218,7 @@ TEST(ReadModelConfig, ReadsAQwen3) {
   Json config = llama_with("model_type", "qwen3");
   config["architectures"] = {"Qwen3ForCausalLM"};
   config["layer_types"] = {"full_attention", "full_attention"};
+  config["num_key_value_heads"] = 4;
   config["use_sliding_window"] = false;
   config["sliding_window"] = 4096;
   const ModelConfig model = read(config.dump()).model;
