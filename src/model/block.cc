@@ -18,7 +18,7 @@ torch::Tensor gained(const torch::Tensor& x, const torch::Tensor& gain) {
 
 /// Scales x down by 1 - silu(gate) and leaves its gradient alone (arXiv:2506.22049).
 torch::Tensor gated(const torch::Tensor& x, const torch::Tensor& gate) {
-  return gate.defined() ? x - at::silu(gate).to(x.scalar_type()) * x.detach() : x;
+  return gate.defined() ? x - at::silu(gate.to(x.scalar_type())) * x.detach() : x;
 }
 
 torch::Tensor normed(const torch::Tensor& x, const Norm& norm, double scale) {
@@ -30,7 +30,7 @@ torch::Tensor branch_input(const torch::Tensor& x, const SitePlan& plan,
                            const SiteParameters& parameters) {
   const torch::Tensor h = normed(scaled(x, plan.input_scale), parameters.input, plan.norm_scale);
   if (!parameters.norm_exponent.defined()) return h;
-  const torch::Tensor exponent = parameters.norm_exponent;
+  const torch::Tensor exponent = parameters.norm_exponent.to(x.scalar_type());
   return gained(h, torch::exp(exponent * -std::log(plan.norm_exponent.base)));
 }
 
@@ -57,6 +57,10 @@ BlockImpl::BlockImpl(const ModelConfig& config, const LayerPlan& plan,
   for (const HeadNorm norm : {second.query_norm, second.key_norm, second.value_norm}) {
     if (norm != HeadNorm::none)
       throw std::invalid_argument("a plan has norms of query, key or value at a feed-forward");
+  }
+  for (const SitePlan& site : {plan.attention, plan.feed_forward}) {
+    if (site.profiled_skip && !site.skip_gain.present())
+      throw std::invalid_argument("a plan profiles the gain of a skip that has none");
   }
   self_attn = register_module("self_attn", Attention(config, plan.attention, options));
   mlp = register_module("mlp", FeedForward(config, options));

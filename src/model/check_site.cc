@@ -140,11 +140,12 @@ double estimate_factor(const Evaluate& evaluate, const torch::Tensor& observed) 
       best = value;
     }
   };
+  consider(0.0);
   for (const double sign : {1.0, -1.0}) {
-    for (double magnitude = -4; magnitude <= 4; magnitude += 0.05)
+    for (double magnitude = -4; magnitude <= 4; magnitude += 0.2)
       consider(sign * std::pow(10, magnitude));
   }
-  for (double step = 0.06; step > 1e-9; step *= 0.7) {
+  for (double step = 0.4; step > 1e-7; step *= 0.6) {
     const double centre = best;
     consider(centre * (1 + step));
     consider(centre * (1 - step));
@@ -172,19 +173,26 @@ std::vector<Measurement> explain(const std::string& where, const SitePlan& plan,
   visit_fields(plan, [&](std::string_view name, const auto& field) {
     using Field = std::decay_t<decltype(field)>;
     if (!acts(side, name)) return;
-    if constexpr (std::is_same_v<Field, double>) {
+    const auto search = [&](double expected, const auto& changed) {
       const auto evaluate = [&](double value) {
-        return side.formula(with_field(plan, name, value));
+        return side.formula(with_field(plan, name, changed(value)));
       };
-      const double factor = estimate_factor(evaluate, side.observed);
-      if (distance(evaluate(factor), side.observed) < kTolerance)
-        add(name, text(field), text(factor));
+      const double value = estimate_factor(evaluate, side.observed);
+      if (distance(evaluate(value), side.observed) < kTolerance)
+        add(name, text(expected), text(value));
+    };
+    if constexpr (std::is_same_v<Field, double>) {
+      search(field, [](double value) { return value; });
     } else if constexpr (!std::is_same_v<Field, HeadNorm> &&
                          !std::is_same_v<Field, decltype(SitePlan::start)>) {
       for (const Field& other : alternatives(field)) {
         if (other == field) continue;
         if (distance(side.formula(with_field(plan, name, other)), side.observed) < kTolerance)
           return add(name, text(field), text(other));
+      }
+      if constexpr (std::is_same_v<Field, ExponentPlan>) {
+        if (field.learned)
+          search(field.base, [&](double base) { return ExponentPlan{true, base, field.start}; });
       }
     }
   });
@@ -263,9 +271,10 @@ std::vector<Measurement> compare_site(const std::string& where, const SitePlan& 
 
 std::vector<Measurement> compare_norm(const std::string& where, const std::string& what,
                                       const NormPlan& plan, const torch::Tensor& input,
-                                      const torch::Tensor& output, const Norm& norm, double eps) {
+                                      const torch::Tensor& output, const Norm& norm, double eps,
+                                      double tolerance) {
   const auto agrees = [&](const NormPlan& candidate) {
-    return distance(norm_formula(candidate, norm, input, eps), output) < kTolerance;
+    return distance(norm_formula(candidate, norm, input, eps), output) < tolerance;
   };
   std::string measured = "something else";
   if (agrees(plan)) {

@@ -29,10 +29,11 @@ std::vector<Measurement> compare_site(const std::string& where, const SitePlan& 
                                       const ObservedSite& observed,
                                       const BlockImpl::SiteParameters& parameters, double eps);
 
-/// The same for a norm alone: output = norm(input).
+/// The same for a norm alone: output = norm(input), up to `tolerance` relative to a token.
 std::vector<Measurement> compare_norm(const std::string& where, const std::string& what,
                                       const NormPlan& plan, const torch::Tensor& input,
-                                      const torch::Tensor& output, const Norm& norm, double eps);
+                                      const torch::Tensor& output, const Norm& norm, double eps,
+                                      double tolerance);
 
 /// The same for the norm of a projection's heads. @param raw [N, heads * C] @param out the same
 Measurement compare_head_norm(const std::string& where, const std::string& what, HeadNorm plan,

@@ -23,6 +23,13 @@ bool needs_profile(const ModelPlan& plan) {
 
 void profile_skips(Llama& model, const torch::Tensor& input_BT, const torch::Tensor& counts_BT) {
   const torch::NoGradGuard no_grad;
+  for (int64_t i = 0; i < model->config().num_hidden_layers; ++i) {
+    for (const Sublayer sublayer : {Sublayer::attention, Sublayer::feed_forward}) {
+      const SitePlan& plan = model->block(i)->plan().site(sublayer);
+      torch::Tensor gain = model->block(i)->parameters_of(sublayer).skip_gain;
+      if (plan.profiled_skip) gain.fill_(plan.skip_gain.start);
+    }
+  }
   std::vector<BlockTrace> traces;
   ForwardOptions options;
   options.trace = &traces;

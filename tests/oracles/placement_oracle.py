@@ -257,8 +257,9 @@ def reference(weights, tokens, c):
     return x @ weights("lm_head.weight").T
 
 
-def distance(value, expected):
-    return ((value - expected).norm() / expected.norm().clamp_min(1e-30)).item()
+def distance(value, expected, least=1e-30):
+    """Relative L2; least: the smallest norm to be relative to."""
+    return ((value - expected).norm() / expected.norm().clamp_min(least)).item()
 
 
 def compare(c, scratch):
@@ -274,8 +275,11 @@ def compare(c, scratch):
     F.cross_entropy(logits.flatten(0, 1), ours["target"].flatten()).backward()
     assert weights.used == set(weights.tensors), f"{c}: {sorted(set(weights.tensors) - weights.used)} have no formula"
     far = {"logits": distance(ours["logits"], logits)}
+    # Just before a norm, the sum of a gate's gradient cancels: the norm takes away what the gate does. So gates are compared
+    # on the scale of the model's largest.
+    gates = max((t.grad.norm().item() for name, t in weights.tensors.items() if name.endswith("_gate")), default=0.0)
     for name, tensor in weights.tensors.items():
-        far[name] = distance(ours["gradient." + name], tensor.grad)
+        far[name] = distance(ours["gradient." + name], tensor.grad, gates if name.endswith("_gate") else 1e-30)
     worst = max(far, key=far.get)
     print(f"{json.dumps(c)}: {len(far) - 1} gradients, worst {far[worst]:.2g} ({worst})")
     assert far[worst] <= TOLERANCE, f"{c}: {worst} differs by {far[worst]:.3g}"

@@ -27,7 +27,8 @@ struct BlockTrace {
 /// Attention and feed-forward, each in the residual step that its plan describes.
 class BlockImpl : public torch::nn::Module {
  public:
-  /// @throws std::invalid_argument where the plan of a feed-forward has norms of heads
+  /// @throws std::invalid_argument where the plan of a feed-forward has norms of heads, or a plan
+  /// profiles a gain that it doesn't have
   BlockImpl(const ModelConfig& config, const LayerPlan& plan, const torch::TensorOptions& options);
   /// @param trace filled when not null
   torch::Tensor forward(const torch::Tensor& x_BTD, const AttentionContext& context,
