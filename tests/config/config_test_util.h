@@ -15,23 +15,22 @@ namespace fathom {
 
 /// The rows that the tests need; the real ones belong to the folders that implement them.
 inline Choices test_choices() {
-  return {
-      {"model.norm.placement",
-       {{"pre", {}}, {"mix", {"post_layers"}}, {"lns", {"exponent", "position", "sublayers"}}}},
-      {"model.norm.scaling", {{"none", {}}, {"lns", {"exponent", "position", "sublayers"}}}},
-      {"model.init.method", {{"normal", {}}, {"scaled", {}}}},
-      {"model.rope_scaling.rope_type",
-       {{"default", {}},
-        {"llama3",
-         {"factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"}},
-        {"yarn",
-         {"factor", "original_max_position_embeddings", "beta_fast", "beta_slow",
-          "attention_factor", "mscale", "mscale_all_dim", "truncate"}}}},
-      {"optimizer.name", {{"adam", {}}, {"adamw", {}}}},
-      {"lr_scheduler.type",
-       {{"cosine", {"warmup_steps", "min_lr_ratio"}},
-        {"wsd", {"warmup_steps", "min_lr_ratio", "decay_steps"}},
-        {"constant", {"warmup_steps"}}}}};
+  return {{"model.norm.placement",
+           {{"pre", {}}, {"mix", {"post_layers"}}, {"lns", {"exponent", "position", "sublayers"}}}},
+          {"model.norm.scaling", {{"none", {}}, {"lns", {"exponent", "position", "sublayers"}}}},
+          {"model.init.method", {{"normal", {}}, {"scaled", {}}}},
+          {"model.rope_scaling.rope_type",
+           {{"default", {}},
+            {"llama3",
+             {"factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"}},
+            {"yarn",
+             {"factor", "original_max_position_embeddings", "beta_fast", "beta_slow",
+              "attention_factor", "mscale", "mscale_all_dim", "truncate"}}}},
+          {"optimizer.name", {{"adam", {}}, {"adamw", {}}}},
+          {"lr_scheduler.type",
+           {{"cosine", {"warmup_steps", "min_lr_ratio"}},
+            {"wsd", {"warmup_steps", "min_lr_ratio", "decay_steps"}},
+            {"constant", {"warmup_steps"}}}}};
 }
 
 /// A test with a folder that vanishes after it.
