@@ -8,6 +8,7 @@
 
 #include "fathom/base/error.h"
 #include "fathom/base/json.h"
+#include "io/fields_json.h"
 #include "io/model_choices.h"
 #include "io/temporary_directory.h"
 
@@ -47,42 +48,21 @@ ModelConfig unusual_model() {
   return model;
 }
 
+ModelDescription described(const ModelConfig& model, ModelForm form) {
+  ModelDescription description;
+  description.model = model;
+  description.form = form;
+  return description;
+}
+
+/// Every key, also those that a test of its own doesn't name.
 void expect_equal(const ModelConfig& a, const ModelConfig& b) {
-  EXPECT_EQ(a.hidden_size, b.hidden_size);
-  EXPECT_EQ(a.intermediate_size, b.intermediate_size);
-  EXPECT_EQ(a.num_hidden_layers, b.num_hidden_layers);
-  EXPECT_EQ(a.num_attention_heads, b.num_attention_heads);
-  EXPECT_EQ(a.num_key_value_heads, b.num_key_value_heads);
-  EXPECT_EQ(a.head_dim, b.head_dim);
-  EXPECT_EQ(a.vocab_size, b.vocab_size);
-  EXPECT_EQ(a.rms_norm_eps, b.rms_norm_eps);
-  EXPECT_EQ(a.rope_theta, b.rope_theta);
-  EXPECT_EQ(a.rope_scaling.rope_type, b.rope_scaling.rope_type);
-  EXPECT_EQ(a.rope_scaling.factor, b.rope_scaling.factor);
-  EXPECT_EQ(a.rope_scaling.low_freq_factor, b.rope_scaling.low_freq_factor);
-  EXPECT_EQ(a.rope_scaling.high_freq_factor, b.rope_scaling.high_freq_factor);
-  EXPECT_EQ(a.rope_scaling.original_max_position_embeddings,
-            b.rope_scaling.original_max_position_embeddings);
-  EXPECT_EQ(a.rope_scaling.beta_fast, b.rope_scaling.beta_fast);
-  EXPECT_EQ(a.rope_scaling.beta_slow, b.rope_scaling.beta_slow);
-  EXPECT_EQ(a.rope_scaling.attention_factor, b.rope_scaling.attention_factor);
-  EXPECT_EQ(a.rope_scaling.mscale, b.rope_scaling.mscale);
-  EXPECT_EQ(a.rope_scaling.mscale_all_dim, b.rope_scaling.mscale_all_dim);
-  EXPECT_EQ(a.rope_scaling.truncate, b.rope_scaling.truncate);
-  EXPECT_EQ(a.attention_output_bias, b.attention_output_bias);
-  EXPECT_EQ(a.tie_word_embeddings, b.tie_word_embeddings);
-  EXPECT_EQ(a.attention_bias, b.attention_bias);
-  EXPECT_EQ(a.qk_norm, b.qk_norm);
-  EXPECT_EQ(a.max_position_embeddings, b.max_position_embeddings);
-  EXPECT_EQ(a.initializer_range, b.initializer_range);
-  EXPECT_EQ(a.norm.placement, b.norm.placement);
-  EXPECT_EQ(a.norm.exponent, b.norm.exponent);
-  EXPECT_EQ(a.norm.position, b.norm.position);
-  EXPECT_EQ(a.norm.sublayers, b.norm.sublayers);
-  EXPECT_EQ(a.norm.post_layers, b.norm.post_layers);
-  EXPECT_EQ(a.norm.final_norm, b.norm.final_norm);
-  EXPECT_EQ(a.init.method, b.init.method);
-  EXPECT_EQ(a.init.embedding_std, b.init.embedding_std);
+  const auto values = [](ModelConfig model) {
+    Fields fields(kChoices);
+    fields.section("model", model);
+    return fields_to_json(fields, "model");
+  };
+  EXPECT_EQ(values(a), values(b));
 }
 
 /// Reads a config.json of the given text.
@@ -109,17 +89,16 @@ Json llama_with(const std::string& key, const Json& value) {
 TEST(ConfigJson, BringsBackEveryKeyOfTheModelExactly) {
   for (const bool plain : {true, false}) {
     for (const bool folded : {true, false}) {
-      const ModelDescription description{
-          .model = unusual_model(),
-          .dtype = "bfloat16",
-          .norm_scale_folded = folded,
-          .form = plain ? ModelForm::pre_with_head_norms : ModelForm::other};
+      ModelDescription description =
+          described(unusual_model(), plain ? ModelForm::pre_with_head_norms : ModelForm::other);
+      description.norm_scale_folded = folded;
       const SavedModelConfig saved = read(config_json(description, kChoices));
       expect_equal(saved.model, description.model);
       EXPECT_EQ(saved.norm_scale_folded, folded);
     }
   }
-  expect_equal(read(config_json({}, kChoices)).model, ModelConfig());
+  expect_equal(read(config_json(described(ModelConfig(), ModelForm::other), kChoices)).model,
+               ModelConfig());
 }
 
 TEST(ConfigJson, CallsAPlainModelALlamaWithBothGenerationsOfKeys) {
@@ -127,10 +106,10 @@ TEST(ConfigJson, CallsAPlainModelALlamaWithBothGenerationsOfKeys) {
   model.rope_scaling.rope_type = "llama3";
   model.rope_scaling.factor = 8;
   model.rope_scaling.original_max_position_embeddings = 8192;
-  const ModelDescription description{.model = model,
-                                     .tokens = {1, {2}, std::nullopt},
-                                     .norm_scale_folded = true,
-                                     .form = ModelForm::pre};
+  ModelDescription description = described(model, ModelForm::pre);
+  description.tokens.bos = 1;
+  description.tokens.eos = {2};
+  description.norm_scale_folded = true;
   const Json config = Json::parse(config_json(description, kChoices));
   EXPECT_EQ(config["architectures"], Json::parse(R"(["LlamaForCausalLM"])"));
   EXPECT_EQ(config["model_type"], "llama");
@@ -154,8 +133,7 @@ TEST(ConfigJson, WritesOnlyTheRopeKeysThatHaveAnEffect) {
   ModelConfig model;
   const auto rope_of = [&](const char* type) {
     model.rope_scaling.rope_type = type;
-    return Json::parse(
-        config_json({.model = model, .form = ModelForm::pre}, kChoices))["rope_scaling"];
+    return Json::parse(config_json(described(model, ModelForm::pre), kChoices))["rope_scaling"];
   };
   EXPECT_TRUE(rope_of("default").is_null());
   EXPECT_EQ(rope_of("linear"), Json::parse(R"({"rope_type": "linear", "factor": 1.0})"));
@@ -165,7 +143,7 @@ TEST(ConfigJson, CallsAPlainModelWithQueryAndKeyNormsAQwen3) {
   ModelConfig model;
   model.qk_norm = "head";
   const Json config =
-      Json::parse(config_json({.model = model, .form = ModelForm::pre_with_head_norms}, kChoices));
+      Json::parse(config_json(described(model, ModelForm::pre_with_head_norms), kChoices));
   EXPECT_EQ(config["architectures"][0], "Qwen3ForCausalLM");
   EXPECT_EQ(config["model_type"], "qwen3");
   EXPECT_EQ(config["use_sliding_window"], false);
@@ -174,8 +152,9 @@ TEST(ConfigJson, CallsAPlainModelWithQueryAndKeyNormsAQwen3) {
 TEST(ConfigJson, KeepsTheArchitectureThatAModelCameAsWhereItIsStillOne) {
   ModelConfig model;
   const auto type_of = [&](const char* preferred) {
-    return Json::parse(config_json(
-        {.model = model, .form = ModelForm::pre, .model_type = preferred}, kChoices))["model_type"];
+    ModelDescription description = described(model, ModelForm::pre);
+    description.model_type = preferred;
+    return Json::parse(config_json(description, kChoices))["model_type"];
   };
   EXPECT_EQ(type_of(""), "llama");
   EXPECT_EQ(type_of("mistral"), "mistral");
@@ -184,7 +163,7 @@ TEST(ConfigJson, KeepsTheArchitectureThatAModelCameAsWhereItIsStillOne) {
   model.attention_output_bias = false;
   EXPECT_EQ(type_of("llama"), "qwen2");
   const auto form_type = [&](ModelForm form) {
-    return Json::parse(config_json({.model = model, .form = form}, kChoices))["model_type"];
+    return Json::parse(config_json(described(model, form), kChoices))["model_type"];
   };
   EXPECT_EQ(form_type(ModelForm::pre_with_head_norms), "fathom");  // none has both
   model.attention_bias = false;
@@ -192,9 +171,11 @@ TEST(ConfigJson, KeepsTheArchitectureThatAModelCameAsWhereItIsStillOne) {
 }
 
 TEST(ConfigJson, NeverCallsAnotherModelALlama) {
-  const Json config = Json::parse(config_json({}, kChoices));
+  const Json config =
+      Json::parse(config_json(described(ModelConfig(), ModelForm::other), kChoices));
   EXPECT_EQ(config["architectures"][0], "FathomForCausalLM");
   EXPECT_EQ(config["model_type"], "fathom");
+  EXPECT_EQ(config["auto_map"]["AutoModelForCausalLM"], "modeling_fathom.FathomForCausalLM");
 }
 
 TEST(GenerationConfigJson, NamesTheTokensThatThereAre) {
@@ -237,6 +218,7 @@ TEST(ReadModelConfig, ReadsAQwen3) {
   Json config = llama_with("model_type", "qwen3");
   config["architectures"] = {"Qwen3ForCausalLM"};
   config["layer_types"] = {"full_attention", "full_attention"};
+  config["num_key_value_heads"] = 4;
   config["use_sliding_window"] = false;
   config["sliding_window"] = 4096;
   config["num_key_value_heads"] = 2;
@@ -285,7 +267,7 @@ TEST(ReadModelConfig, TakesOverridesForWhatAPlainConfigCantSay) {
   EXPECT_THAT(refused(Overrides{{"model.norm.placment", "lns"}}),
               HasSubstr("unknown key 'model.norm.placment'; did you mean"));
   EXPECT_THAT(refused(Overrides{{"model.norm.exponent", "1"}}), HasSubstr("has no effect"));
-  const Json ours = Json::parse(config_json({.form = ModelForm::pre}, kChoices));
+  const Json ours = Json::parse(config_json(described(ModelConfig(), ModelForm::pre), kChoices));
   EXPECT_THAT(message_of<CheckpointError>([&] { read_with(ours, lns); }),
               HasSubstr("has a block \"fathom\", which says all of the model"));
 }
@@ -358,7 +340,7 @@ TEST(ReadModelConfig, RefusesValuesThatMakeNoModel) {
 }
 
 TEST(ReadModelConfig, RefusesABlockThatIsDamagedNewerOrContradicted) {
-  const Json good = Json::parse(config_json({.form = ModelForm::pre}, kChoices));
+  const Json good = Json::parse(config_json(described(ModelConfig(), ModelForm::pre), kChoices));
   const auto refused = [&](const auto& change) {
     Json config = good;
     change(config);
