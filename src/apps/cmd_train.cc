@@ -108,6 +108,7 @@ Resumed make_state(const RunConfig& config, const torch::Device& device,
   TrainState state = make_train_state(config, resolve_plan(config.model), device,
                                       /*start=*/!checkpoint && start.empty());
   if (!checkpoint && !start.empty()) {
+    require_same_plan(start, state.model->plan(), choices);
     load_weights(start, state.model, choices);
     log.info(cat("started from ", start));
   }

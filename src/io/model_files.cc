@@ -239,6 +239,19 @@ Llama load_model(const fs::path& directory, torch::Device device, torch::ScalarT
   return model;
 }
 
+void require_same_plan(const fs::path& directory, const ModelPlan& plan, const Choices& choices) {
+  const SavedModelConfig saved = read_model_config(directory, choices);
+  const auto as_trained = [](ModelPlan trained) {
+    for (LayerPlan& layer : trained.layers) layer.attention.start = layer.feed_forward.start = {};
+    return trained;
+  };
+  if (saved.plan.is_null() || as_trained(saved_plan(directory, saved)) == as_trained(plan)) return;
+  throw CheckpointError(cat(directory.string(),
+                            " was trained with another plan of norms than this "
+                            "config gives, by a placement of a program's own; train.init_from "
+                            "needs the same placement"));
+}
+
 void load_weights(const fs::path& directory, Llama& model, const Choices& choices) {
   const torch::NoGradGuard no_grad;
   NamedTensors into = named_weights(model);

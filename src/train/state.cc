@@ -18,6 +18,7 @@ TrainState make_train_state(const RunConfig& config, ModelPlan plan, torch::Devi
   Optimizer optimizer(config.optimizer, model->named_parameters());
   return {.model = model,
           .optimizer = std::move(optimizer),
+          .newly_started = start,
           .first_bad_step = torch::zeros({}, torch::TensorOptions(torch::kInt64).device(device))};
 }
 

@@ -1,6 +1,7 @@
 #include "fathom/train/trainer.h"
 
 #include <chrono>
+#include <utility>
 
 #include "fathom/base/ignored_target.h"
 #include "fathom/model/profile.h"
@@ -61,7 +62,7 @@ constexpr int64_t kProfiledRows = 16;
 
 /// Gains that start by profiling, from the run's first rows.
 void profile_at_start(TrainState& state, const BatchSource& batches) {
-  if (state.step != 0 || !needs_profile(state.model->plan())) return;
+  if (!std::exchange(state.newly_started, false) || !needs_profile(state.model->plan())) return;
   const Batch batch = batches(0);
   const BatchTensors rows =
       to_device(batch, state.model->device()).rows(0, std::min(kProfiledRows, batch.rows));

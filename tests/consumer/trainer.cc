@@ -18,7 +18,7 @@ namespace {
 fathom::SitePlan shrinking(const fathom::Site& site) {
   fathom::SitePlan plan;
   plan.input_norm = fathom::NormKind::rms;
-  plan.norm_scale = 1.0 / static_cast<double>(site.layer);
+  plan.output_scale = 1.0 / static_cast<double>(site.layer);
   return plan;
 }
 

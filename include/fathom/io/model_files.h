@@ -24,6 +24,12 @@ namespace fathom {
 Llama load_model(const std::filesystem::path& directory, torch::Device device,
                  torch::ScalarType dtype, const Choices& choices);
 
+/// Weights that were trained with one plan mean little in another.
+/// @throws CheckpointError where the directory states another plan than this one, start values
+/// aside
+void require_same_plan(const std::filesystem::path& directory, const ModelPlan& plan,
+                       const Choices& choices);
+
 /// Gives a model that was built with its own plan the weights of a directory: gains that hold the
 /// factors of LayerNorm Scaling are divided by them.
 /// @throws CheckpointError as `load_model` does

@@ -28,6 +28,7 @@ struct TrainState {
   int64_t step = 0;             ///< optimizer steps done
   int64_t tokens = 0;           ///< tokens seen that weren't padding
   int64_t evaluated_step = -1;  ///< step of the last evaluation
+  bool newly_started = false;   ///< weights are start values that `train` has not profiled yet
   /// int64 scalar on the device: the first step whose loss or gradient wasn't finite, 0 while there
   /// is none. From that step on the weights stay as they were before it.
   torch::Tensor first_bad_step;
