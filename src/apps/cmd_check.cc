@@ -1,10 +1,14 @@
 // train-llm check: builds the configured model and measures that each placement is what it says.
 
+#include <unistd.h>
+
 #include <cstdio>
+#include <filesystem>
 #include <regex>
 
 #include "apps/commands.h"
 #include "fathom/base/json.h"
+#include "fathom/io/model_files.h"
 #include "fathom/io/plan_json.h"
 #include "fathom/model/check.h"
 #include "fathom/model/profile.h"
@@ -13,6 +17,8 @@
 
 namespace fathom {
 namespace {
+
+namespace fs = std::filesystem;
 
 Json to_json(const std::vector<Measurement>& measurements) {
   Json list = Json::array();
@@ -94,6 +100,66 @@ void measure_moved(Llama& model, const ModelPlan& plan, std::vector<Measurement>
   }
 }
 
+/// A folder that vanishes.
+class ScratchFolder {
+ public:
+  ScratchFolder() : path_(fs::temp_directory_path() / cat("fathom-check-", ::getpid())) {}
+  ScratchFolder(const ScratchFolder&) = delete;
+  ScratchFolder& operator=(const ScratchFolder&) = delete;
+  ~ScratchFolder() {
+    std::error_code ignored;
+    fs::remove_all(path_, ignored);
+  }
+  const fs::path& path() const { return path_; }
+
+ private:
+  fs::path path_;
+};
+
+double logits_distance(Llama& one, Llama& other) {
+  const torch::NoGradGuard no_grad;
+  const torch::Tensor tokens = torch::arange(16, torch::kInt64)
+                                   .remainder(one->config().vocab_size)
+                                   .to(one->device())
+                                   .unsqueeze(0);
+  const auto logits = [&](Llama& model) {
+    return model->logits(model->hidden(tokens)).to(torch::kCPU, torch::kFloat64);
+  };
+  const torch::Tensor expected = logits(one);
+  return ((logits(other) - expected).norm() / expected.norm()).item<double>();
+}
+
+/// Saves the model and measures what is loaded: built by its own plan, as a resume does, and as any
+/// Llama runtime does, with the factors in the gains.
+void measure_saved(Llama& model, const ModelPlan& plan, const Choices& choices,
+                   std::vector<Measurement>& all) {
+  uint64_t bytes = 0;
+  for (const torch::Tensor& parameter : model->parameters()) bytes += parameter.nbytes();
+  const ScratchFolder scratch;
+  std::error_code failed;
+  const uint64_t room = fs::space(fs::temp_directory_path(), failed).available;
+  if (failed || room < 2 * bytes) {
+    all.push_back({"after save and load", "all of the above", "as before",
+                   cat("not measured: ", fs::temp_directory_path().string(), " lacks ",
+                       (2 * bytes) >> 20, " MiB"),
+                   true});
+    return;
+  }
+  save_model(scratch.path(), model, choices);
+  const auto options = model->parameters().front().options().requires_grad(false);
+  Llama same(model->config(), model->plan(), options, model->compute_dtype());
+  load_weights(scratch.path(), same, choices);
+  const std::string found =
+      first_disagreement(check_model(same, plan, {.start_values = false, .max_layers = 4}));
+  all.push_back({"after save and load", "all of the above", "as before",
+                 found.empty() ? "as before" : found, found.empty()});
+  Llama loaded = load_model(scratch.path(), model->device(), model->compute_dtype(), choices);
+  const double far = logits_distance(model, loaded);
+  const double allowed = model->compute_dtype() == torch::kBFloat16 ? 2e-2 : 1e-5;
+  all.push_back({"as a model directory", "distance of the logits", cat("at most ", allowed),
+                 cat(far), far <= allowed});
+}
+
 int run(Invocation& invocation) {
   const RunConfig config = invocation.load_config().config;
   apply_runtime_settings(config.train);
@@ -108,6 +174,7 @@ int run(Invocation& invocation) {
   std::vector<Measurement> measurements = check_model(
       model, plan, {.start_values = true, .max_layers = config.model.num_hidden_layers});
   measure_moved(model, plan, measurements);
+  measure_saved(model, plan, invocation.choices(), measurements);
   invocation.print(invocation.has("json") ? to_json(measurements).dump(2) + "\n"
                                           : to_text(measurements));
   for (const std::string& warning : known_bad_pairings(config.model))

@@ -117,10 +117,7 @@ void compare_identities(const std::filesystem::path& directory, const Json& save
 std::filesystem::path save_checkpoint(const std::filesystem::path& root, TrainState& state,
                                       const CheckpointContent& content) {
   const torch::NoGradGuard no_grad;
-  NamedTensors weights = named_weights(state.model);
-  const auto factors = folded_factors(state.model->plan());
-  for (const auto& [name, factor] : factors)
-    weights[name] = weights[name].to(torch::kFloat32) * factor;
+  const NamedTensors weights = stored_weights(state.model);
   const NamedTensors optimizer = optimizer_tensors(state);
   uint64_t bytes = kMaxStateBytes;
   for (const auto& entry : content.tokenizer) bytes += entry.second.size();
@@ -129,20 +126,14 @@ std::filesystem::path save_checkpoint(const std::filesystem::path& root, TrainSt
   require_free_space(root, bytes);
 
   CheckpointWriter writer(root, state.step);
-  write_tensors(writer.file(kWeightsFile), as_stored(weights, form_of(state.model->plan())));
+  write_tensors(writer.file(kWeightsFile), weights);
   write_tensors(writer.file(kOptimizer), optimizer);
   write_text_file(writer.file(kState), state_json(state, content.identity).dump(1) + "\n");
-  const ModelPlan& plan = state.model->plan();
-  const bool bf16 = state.optimizer.states().front().parameter.scalar_type() == torch::kBFloat16;
-  write_hugging_face_files(writer.file(kState).parent_path(),
-                           {.model = state.model->config(),
-                            .tokens = content.tokens,
-                            .dtype = bf16 ? "bfloat16" : "float32",
-                            .norm_scale_folded = !factors.empty(),
-                            .form = form_of(plan),
-                            .model_type = content.model_type,
-                            .plan = plan_to_json(plan)},
-                           content.tokenizer, content.choices);
+  ModelDescription description = describe_model(state.model);
+  description.tokens = content.tokens;
+  description.model_type = content.model_type;
+  write_hugging_face_files(writer.file(kState).parent_path(), description, content.tokenizer,
+                           content.choices);
   return writer.publish().directory;
 }
 

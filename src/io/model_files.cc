@@ -191,6 +191,33 @@ NamedTensors as_stored(const NamedTensors& weights, ModelForm form) {
   return stored;
 }
 
+NamedTensors stored_weights(const Llama& model) {
+  NamedTensors weights = named_weights(model);
+  for (const auto& [name, factor] : folded_factors(model->plan()))
+    weights[name] = weights[name].to(torch::kFloat32) * factor;
+  return as_stored(weights, form_of(model->plan()));
+}
+
+ModelDescription describe_model(const Llama& model) {
+  const ModelPlan& plan = model->plan();
+  const bool bf16 = model->parameters().front().scalar_type() == torch::kBFloat16;
+  ModelDescription description;
+  description.model = model->config();
+  description.dtype = bf16 ? "bfloat16" : "float32";
+  description.norm_scale_folded = !folded_factors(plan).empty();
+  description.form = form_of(plan);
+  description.plan = plan_to_json(plan);
+  return description;
+}
+
+void save_model(const fs::path& directory, const Llama& model, const Choices& choices) {
+  const torch::NoGradGuard no_grad;
+  NewDirectory target(directory);
+  write_tensors(target.path() / kWeightsFile, stored_weights(model));
+  write_hugging_face_files(target.path(), describe_model(model), {}, choices);
+  target.publish();
+}
+
 ModelForm form_of(const ModelPlan& plan) {
   if (is_plain_llama(plan))
     return plan.layers.front().attention.query_norm == HeadNorm::head

@@ -24,6 +24,12 @@ namespace fathom {
 Llama load_model(const std::filesystem::path& directory, torch::Device device,
                  torch::ScalarType dtype, const Choices& choices);
 
+/// Writes a model as a directory that `load_model`, train.init_from and transformers read, without
+/// a tokenizer. It appears when it is complete.
+/// @param directory doesn't exist or is empty
+/// @throws ConfigError for the directory, DiskError
+void save_model(const std::filesystem::path& directory, const Llama& model, const Choices& choices);
+
 /// Weights that were trained with one plan mean little in another.
 /// @throws CheckpointError where the directory states another plan than this one, start values
 /// aside
@@ -63,6 +69,13 @@ ModelForm form_of(const ModelPlan& plan);
 
 /// The weights of a model by name, without gradients.
 std::map<std::string, torch::Tensor> named_weights(const Llama& model);
+
+/// What a model's directory holds of it: weights under the files' names, factors folded into gains
+/// where an architecture of transformers then computes the same, in float32.
+std::map<std::string, torch::Tensor> stored_weights(const Llama& model);
+
+/// What config.json says of a model; tokens and model_type are left to the caller.
+ModelDescription describe_model(const Llama& model);
 
 /// The same tensors under the names that files of models of this form have.
 std::map<std::string, torch::Tensor> as_stored(const std::map<std::string, torch::Tensor>& weights,
