@@ -7,8 +7,8 @@
 
 namespace fathom::placement {
 
-/// Start of alpha by width: arXiv:2503.10622, table 12. The paper's factor is larger before
-/// attention.
+/// Start of alpha by width, after the search in arXiv:2503.10622: smaller in wider models, larger
+/// before attention.
 inline double dyt_alpha(int64_t width, bool attention, const NormConfig& norm) {
   const auto& asked = attention ? norm.attention_alpha : norm.alpha;
   const double by_width = width <= 1024   ? 1.0
