@@ -9,7 +9,7 @@
 namespace fathom {
 namespace {
 
-constexpr int64_t kDefaultTokens = 256 * 1024;  // as in the paper's angular distances
+constexpr int64_t kDefaultTokens = 256LL * 1024;  // as in the paper's angular distances
 
 /// The files of --text or of --tokens.
 std::vector<std::string> inputs(const Invocation& invocation) {
@@ -17,7 +17,7 @@ std::vector<std::string> inputs(const Invocation& invocation) {
     throw ConfigError(cat("--text and --tokens are ",
                           invocation.has("text") ? "both given; drop one" : "missing; give one"));
   if (invocation.has("text")) return invocation.texts("text");
-  const std::vector<std::string> files = invocation.texts("tokens");
+  std::vector<std::string> files = invocation.texts("tokens");
   for (const std::string& file : files) {
     if (!file.ends_with(".tokens"))
       throw ConfigError(cat("--tokens is '", file, "', which is no .tokens file; use --text"));

@@ -29,7 +29,7 @@ ReadOptions read_options(const Invocation& invocation) {
 }
 
 std::string required_text(const Invocation& invocation, const std::string& flag) {
-  const std::string value = invocation.text(flag, "");
+  std::string value = invocation.text(flag, "");
   if (value.empty()) throw ConfigError(cat("--", flag, " is missing"));
   return value;
 }

@@ -100,8 +100,7 @@ class SourceReader {
     if (entry == entries.end()) return {};
     const Node value = entry->value;
     entries.erase(entry);
-    const std::vector<Node> names =
-        value.kind == Node::Kind::kList ? value.items : std::vector{value};
+    std::vector<Node> names = value.kind == Node::Kind::kList ? value.items : std::vector{value};
     for (const Node& name : names) {
       if (name.text.empty())
         throw ConfigError(cat(label, ":", name.line,

@@ -238,7 +238,7 @@ TokenFileInfo prepare(const std::vector<DataFile>& files, const Tokenizer& token
              return result;
            },
        .consume =
-           [&](TokenResult result) {
+           [&](const TokenResult& result) {
              writer.write(result);
              if (progress != nullptr)
                progress->update(static_cast<double>(result.bytes_read),

@@ -36,7 +36,7 @@ class ChecksumMemory {
     const std::string key = cat(fs::absolute(path).string(), "|", identity.size, "|",
                                 identity.mtime_ns, "|", identity.inode, "|", identity.device);
     if (const auto found = known_.find(key); found != known_.end()) return found->second;
-    const std::string checksum = hash(path, stop);
+    std::string checksum = hash(path, stop);
     const auto now = std::chrono::system_clock::now().time_since_epoch();
     const int64_t age =
         std::chrono::duration_cast<std::chrono::nanoseconds>(now).count() - identity.mtime_ns;

@@ -314,13 +314,13 @@ ModelDescription copy_model(const fs::path& from, const fs::path& to, const Copy
   uint64_t bytes = 0;
   for (const TensorSpec& spec : plan.specs) bytes += spec.num_bytes();
   const TokenizerFiles tokenizer = read_tokenizer_files(from);
-  const ModelDescription description{.model = saved.model,
-                                     .tokens = saved.tokens,
-                                     .dtype = dtype_name(plan.specs),
-                                     .norm_scale_folded = !folded_factors(shape->plan()).empty(),
-                                     .form = form,
-                                     .model_type = saved.model_type,
-                                     .plan = plan_to_json(shape->plan())};
+  ModelDescription description{.model = saved.model,
+                               .tokens = saved.tokens,
+                               .dtype = dtype_name(plan.specs),
+                               .norm_scale_folded = !folded_factors(shape->plan()).empty(),
+                               .form = form,
+                               .model_type = saved.model_type,
+                               .plan = plan_to_json(shape->plan())};
 
   NewDirectory output(to);
   require_free_space(output.path(), bytes);

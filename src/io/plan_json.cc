@@ -17,13 +17,16 @@ struct Name {
   Enum value;
 };
 
-constexpr std::array kNormKinds = {Name{"none", NormKind::none}, Name{"rms", NormKind::rms},
-                                   Name{"layer", NormKind::layer}, Name{"group", NormKind::group},
-                                   Name{"dyt", NormKind::dyt}};
-constexpr std::array kHeadNorms = {Name{"none", HeadNorm::none}, Name{"head", HeadNorm::head},
-                                   Name{"full", HeadNorm::full}};
-constexpr std::array kGainKinds = {Name{"none", GainKind::none}, Name{"scalar", GainKind::scalar},
-                                   Name{"channel", GainKind::channel}};
+constexpr std::array kNormKinds = {
+    Name<NormKind>{"none", NormKind::none}, Name<NormKind>{"rms", NormKind::rms},
+    Name<NormKind>{"layer", NormKind::layer}, Name<NormKind>{"group", NormKind::group},
+    Name<NormKind>{"dyt", NormKind::dyt}};
+constexpr std::array kHeadNorms = {Name<HeadNorm>{"none", HeadNorm::none},
+                                   Name<HeadNorm>{"head", HeadNorm::head},
+                                   Name<HeadNorm>{"full", HeadNorm::full}};
+constexpr std::array kGainKinds = {Name<GainKind>{"none", GainKind::none},
+                                   Name<GainKind>{"scalar", GainKind::scalar},
+                                   Name<GainKind>{"channel", GainKind::channel}};
 
 template <typename Table, typename Enum>
 std::string name_in(const Table& table, Enum value) {

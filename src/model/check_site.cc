@@ -61,7 +61,7 @@ torch::Tensor gate_formula(bool gated, const torch::Tensor& gate, const torch::T
 
 torch::Tensor branch_input_formula(const SitePlan& plan, const Parameters& parameters,
                                    const torch::Tensor& x, double eps) {
-  const torch::Tensor h =
+  torch::Tensor h =
       norm_formula(plan.input_norm, parameters.input, x * plan.input_scale, eps) * plan.norm_scale;
   if (!plan.norm_exponent.learned) return h;
   if (!parameters.norm_exponent.defined()) return impossible(x);
@@ -185,7 +185,7 @@ std::vector<Measurement> explain(const std::string& where, const SitePlan& plan,
       search(field, [](double value) { return value; });
     } else if constexpr (!std::is_same_v<Field, HeadNorm> &&
                          !std::is_same_v<Field, decltype(SitePlan::start)>) {
-      for (const Field& other : alternatives(field)) {
+      for (const auto& other : alternatives(field)) {
         if (other == field) continue;
         if (distance(side.formula(with_field(plan, name, other)), side.observed) < kTolerance)
           return add(name, text(field), text(other));

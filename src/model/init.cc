@@ -53,7 +53,7 @@ double start_std(const ModelConfig& config, const SitePlan& plan, const Site& si
   return start.gain * row.std(config, site, weight);
 }
 
-void fill_normal(torch::Tensor parameter, double std, int64_t seed, std::string_view name) {
+void fill_normal(const torch::Tensor& parameter, double std, int64_t seed, std::string_view name) {
   const torch::NoGradGuard no_grad;
   const std::string digest = sha256(cat(seed, ":", name));
   const uint64_t parameter_seed = std::stoull(digest.substr(0, 16), nullptr, 16);

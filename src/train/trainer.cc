@@ -40,7 +40,7 @@ std::string find_culprit(const RunConfig& config, TrainState& state, const Batch
   const int64_t rows = config.train.rows_per_micro_batch();
   const BatchTensors tensors = to_device(batch, state.model->device());
   for (int64_t begin = 0; begin < batch.rows; begin += rows) {
-    const std::string where =
+    std::string where =
         first_bad_activation(state.model, tensors.rows(begin, std::min(rows, batch.rows - begin)));
     if (!where.empty()) return where;
   }

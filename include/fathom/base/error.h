@@ -24,12 +24,14 @@ class Error : public std::runtime_error {
   int exit_code_;
 };
 
+// NOLINTBEGIN(bugprone-macro-parentheses): the name of a class takes none.
 /// Declares an error type with a fixed exit code.
 #define FATHOM_ERROR_TYPE(NAME, CODE)                                   \
   class NAME : public Error {                                           \
    public:                                                              \
     explicit NAME(const std::string& message) : Error(message, CODE) {} \
   }
+// NOLINTEND(bugprone-macro-parentheses)
 
 FATHOM_ERROR_TYPE(ConfigError, 2);      ///< usage, or a config that can't be run
 FATHOM_ERROR_TYPE(DataError, 3);        ///< training text, token files, tokenizers

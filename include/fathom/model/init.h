@@ -35,6 +35,6 @@ double start_std(const ModelConfig& config, const SitePlan& plan, const Site& si
 /// Fills a parameter from a generator that is seeded by (seed, name): the same values for any
 /// number of ranks, threads and any device. Drawn in float32 on the CPU, then rounded to the
 /// parameter's dtype.
-void fill_normal(torch::Tensor parameter, double std, int64_t seed, std::string_view name);
+void fill_normal(const torch::Tensor& parameter, double std, int64_t seed, std::string_view name);
 
 }  // namespace fathom
