@@ -17,6 +17,7 @@ Command generate_command();
 Command import_command();
 Command export_command();
 Command diagnose_command();
+Command bench_command();
 Command verify_resume_command();
 Command list_command();
 Command schema_command();

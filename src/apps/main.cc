@@ -35,6 +35,7 @@ std::vector<Command> commands() {
           import_command(),
           export_command(),
           diagnose_command(),
+          bench_command(),
           verify_resume_command(),
           list_command(),
           schema_command()};

@@ -48,6 +48,8 @@ void TrainConfig::declare(Fields& f) {
         "recompute each block in the backward pass: less memory, more time");
   f.one_of("device", device, {"auto", "cpu", "cuda"}, "auto: a GPU if there is one");
   f.add("threads", &threads, "CPU threads (default: all cores)", {.at_least = 1, .at_most = 4096});
+  f.one_of("kernels", kernels, {"auto", "fused", "reference"},
+           "fused: Fathom's own kernels; reference: plain LibTorch; auto: fused on a CPU");
   f.add("init_from", &init_from,
         "model directory to start from: its model.* and weights; optimizer and steps start anew");
   f.add("out_dir", &out_dir, "the run's directory");

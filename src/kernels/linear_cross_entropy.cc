@@ -1,10 +1,12 @@
 #include "fathom/kernels/linear_cross_entropy.h"
 
 #include <ATen/Parallel.h>
+#include <ATen/record_function.h>
 #include <torch/autograd.h>
 
 #include "fathom/base/ignored_target.h"
 #include "fathom/base/shape.h"
+#include "fathom/kernels/choice.h"
 #include "softmax_rows.h"
 
 namespace fathom {
@@ -13,46 +15,56 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-/// Rows of logits that exist at a time: few enough for a CPU's cache, enough for a GPU's GEMM.
-int64_t rows_per_chunk(const torch::Device& device) { return device.is_cpu() ? 256 : 4096; }
+/// What becomes of a chunk of logits.
+struct ChunkLoss {
+  torch::Tensor loss;  ///< summed over the rows
+  torch::Tensor
+      factor;  ///< [n, 1] that the rows of the gradient are to be multiplied by, or undefined
+};
 
 /// The fused version for float32 on CPU.
-torch::Tensor loss_and_logit_gradient_cpu(torch::Tensor& logits, const torch::Tensor& target,
-                                          double scale) {
-  torch::Tensor loss = torch::empty({logits.size(0)}, logits.options());
-  float* x = logits.data_ptr<float>();
-  const int64_t* classes = target.data_ptr<int64_t>();
-  float* row_loss = loss.data_ptr<float>();
-  at::parallel_for(0, logits.size(0), /*grain_size=*/1, [&](int64_t begin, int64_t end) {
-    softmax_cross_entropy_rows(x, classes, row_loss, logits.size(1), static_cast<float>(scale),
-                               begin, end);
-  });
-  return loss.sum();
+ChunkLoss loss_on_cpu(torch::Tensor& logits, const torch::Tensor& target, double scale,
+                      double z_loss) {
+  const int64_t rows = logits.size(0);
+  torch::Tensor loss = torch::empty({rows}, logits.options());
+  torch::Tensor factor = torch::empty({rows, 1}, logits.options());
+  const SoftmaxRows r{logits.data_ptr<float>(),
+                      target.data_ptr<int64_t>(),
+                      loss.data_ptr<float>(),
+                      factor.data_ptr<float>(),
+                      logits.size(1),
+                      static_cast<float>(scale),
+                      static_cast<float>(z_loss)};
+  at::parallel_for(0, rows, /*grain_size=*/1,
+                   [&](int64_t begin, int64_t end) { softmax_cross_entropy_rows(r, begin, end); });
+  return {loss.sum(), factor};
 }
 
-/// Turns logits [n, V] into d loss / d logits in place, and returns the loss summed over the rows.
-torch::Tensor loss_and_logit_gradient(torch::Tensor& logits, const torch::Tensor& target,
-                                      double scale) {
-  if (logits.device().is_cpu() && logits.scalar_type() == torch::kFloat32)
-    return loss_and_logit_gradient_cpu(logits, target, scale);
+/// Turns logits [n, V] into d loss / d logits in place (but for the factor), and returns the loss.
+ChunkLoss loss_and_logit_gradient(torch::Tensor& logits, const torch::Tensor& target, double scale,
+                                  double z_loss) {
+  RECORD_USER_SCOPE("softmax");
+  if (logits.device().is_cpu() && logits.scalar_type() == torch::kFloat32 &&
+      use_fused(logits.device()))
+    return loss_on_cpu(logits, target, scale, z_loss);
   const torch::Tensor keep = target.ne(kIgnoredTarget);
   const torch::Tensor column = target.where(keep, torch::zeros({}, target.options())).unsqueeze(1);
   const torch::Tensor log_sum = logits.logsumexp(1, true);
   const torch::Tensor weight = keep.to(logits.scalar_type()).mul_(scale).unsqueeze(1);
-  const torch::Tensor loss = ((log_sum - logits.gather(1, column)) * weight).sum();
-  logits.sub_(log_sum).exp_().mul_(weight);
+  const torch::Tensor losses = log_sum - logits.gather(1, column) + z_loss * log_sum.square();
+  logits.sub_(log_sum).exp_().mul_(weight * (1 + 2 * z_loss * log_sum));
   logits.scatter_add_(1, column, weight.neg());
-  return loss;
+  return {(losses * weight).sum(), {}};
 }
 
 struct LinearCrossEntropy : torch::autograd::Function<LinearCrossEntropy> {
   static torch::Tensor forward(AutogradContext* context, const torch::Tensor& hidden,
                                const torch::Tensor& weight, const torch::Tensor& target,
-                               double scale, bool needs_gradient) {
+                               double scale, double z_loss, bool needs_gradient) {
     const auto accumulate =
         hidden.scalar_type() == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32;
     const int64_t rows = hidden.size(0);
-    const int64_t chunk = rows_per_chunk(hidden.device());
+    const int64_t chunk = loss_chunk_rows(hidden.device());
     torch::Tensor loss = torch::zeros({}, hidden.options().dtype(accumulate));
     torch::Tensor grad_hidden, grad_weight;
     if (needs_gradient) {
@@ -63,16 +75,12 @@ struct LinearCrossEntropy : torch::autograd::Function<LinearCrossEntropy> {
       const int64_t n = std::min(chunk, rows - begin);
       const torch::Tensor h = hidden.narrow(0, begin, n);
       torch::Tensor logits = at::mm(h, weight.t()).to(accumulate);
-      loss += loss_and_logit_gradient(logits, target.narrow(0, begin, n), scale);
-      if (!needs_gradient) continue;
-      const torch::Tensor grad_logits = logits.to(weight.scalar_type());
-      torch::Tensor grad_h = grad_hidden.narrow(0, begin, n);
-      at::mm_out(grad_h, grad_logits, weight);
-      if (accumulate == weight.scalar_type()) {
-        grad_weight.addmm_(grad_logits.t(), h);
-      } else {
-        grad_weight += at::mm(grad_logits.t(), h);
-      }
+      const ChunkLoss of_chunk =
+          loss_and_logit_gradient(logits, target.narrow(0, begin, n), scale, z_loss);
+      loss += of_chunk.loss;
+      if (needs_gradient)
+        add_gradients(logits, of_chunk.factor, h, weight, grad_hidden.narrow(0, begin, n),
+                      grad_weight);
     }
     context->save_for_backward({grad_hidden, grad_weight});
     context->saved_data["weight_dtype"] = static_cast<int64_t>(weight.scalar_type());
@@ -80,12 +88,36 @@ struct LinearCrossEntropy : torch::autograd::Function<LinearCrossEntropy> {
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& grads) {
+    RECORD_USER_SCOPE("linear_cross_entropy");
     const variable_list saved = context->get_saved_variables();
     const auto dtype = static_cast<torch::ScalarType>(context->saved_data["weight_dtype"].toInt());
-    // In place: each gradient is handed on once, and they are the largest tensors of the step.
-    torch::Tensor grad_hidden = saved[0].mul_(grads[0].to(saved[0].scalar_type()));
-    torch::Tensor grad_weight = saved[1].mul_(grads[0]).to(dtype);
-    return {grad_hidden, grad_weight, torch::Tensor(), torch::Tensor(), torch::Tensor()};
+    torch::Tensor grad_hidden = saved[0], grad_weight = saved[1];
+    // In place: each gradient is handed on once, and they are the largest tensors of the step. The
+    // host knows a factor on the CPU, where it's mostly one.
+    if (!grads[0].device().is_cpu() || grads[0].item<double>() != 1.0) {
+      grad_hidden.mul_(grads[0].to(grad_hidden.scalar_type()));
+      grad_weight.mul_(grads[0]);
+    }
+    const torch::Tensor none;
+    return {grad_hidden, grad_weight.to(dtype), none, none, none, none};
+  }
+
+ private:
+  static void add_gradients(const torch::Tensor& grad_logits_in, const torch::Tensor& factor,
+                            const torch::Tensor& h, const torch::Tensor& weight,
+                            torch::Tensor grad_h, torch::Tensor& grad_weight) {
+    const torch::Tensor grad_logits = grad_logits_in.to(weight.scalar_type());
+    at::mm_out(grad_h, grad_logits, weight);
+    torch::Tensor scaled_h = h;
+    if (factor.defined()) {
+      grad_h.mul_(factor);
+      scaled_h = (h * factor).to(h.scalar_type());
+    }
+    if (grad_weight.scalar_type() == weight.scalar_type()) {
+      grad_weight.addmm_(grad_logits.t(), scaled_h);
+    } else {
+      grad_weight += at::mm(grad_logits.t(), scaled_h);
+    }
   }
 };
 
@@ -101,14 +133,17 @@ std::pair<torch::Tensor, torch::Tensor> drop_ignored_rows(const torch::Tensor& h
 
 }  // namespace
 
+int64_t loss_chunk_rows(const torch::Device& device) { return device.is_cpu() ? 1024 : 4096; }
+
 torch::Tensor linear_cross_entropy(const torch::Tensor& hidden_ND, const torch::Tensor& weight_VD,
-                                   const torch::Tensor& target_N, double scale) {
+                                   const torch::Tensor& target_N, double scale, double z_loss) {
   check_shape("linear_cross_entropy", "hidden", hidden_ND, {-1, weight_VD.size(1)});
   check_shape("linear_cross_entropy", "target", target_N, {hidden_ND.size(0)});
+  RECORD_USER_SCOPE("linear_cross_entropy");
   const bool needs_gradient =
       torch::GradMode::is_enabled() && (hidden_ND.requires_grad() || weight_VD.requires_grad());
   const auto [hidden, target] = drop_ignored_rows(hidden_ND, target_N.contiguous());
-  return LinearCrossEntropy::apply(hidden, weight_VD, target, scale, needs_gradient);
+  return LinearCrossEntropy::apply(hidden, weight_VD, target, scale, z_loss, needs_gradient);
 }
 
 }  // namespace fathom

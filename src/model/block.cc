@@ -25,27 +25,53 @@ torch::Tensor normed(const torch::Tensor& x, const Norm& norm, double scale) {
   return norm.is_empty() ? scaled(x, scale) : norm->forward(x, scale);
 }
 
-/// norm_scale input_norm(input_scale x); the first factor costs nothing where there is an RMSNorm.
-torch::Tensor branch_input(const torch::Tensor& x, const SitePlan& plan,
-                           const SiteParameters& parameters) {
-  const torch::Tensor h = normed(scaled(x, plan.input_scale), parameters.input, plan.norm_scale);
-  if (!parameters.norm_exponent.defined()) return h;
-  const torch::Tensor exponent = parameters.norm_exponent.to(x.scalar_type());
-  return gained(h, torch::exp(exponent * -std::log(plan.norm_exponent.base)));
+/// A sum's value and norm_scale input_norm(input_scale value); the first factor costs nothing where
+/// there is an RMSNorm, nor does the addition.
+NormedSum branch_input(const PendingSum& sum, const SitePlan& plan,
+                       const SiteParameters& parameters) {
+  NormedSum in;
+  if (plan.input_scale == 1.0 && !parameters.input.is_empty()) {
+    in = parameters.input->forward(sum, plan.norm_scale);
+  } else {
+    in.sum = sum.value();
+    in.normed = normed(scaled(in.sum, plan.input_scale), parameters.input, plan.norm_scale);
+  }
+  if (!parameters.norm_exponent.defined()) return in;
+  const torch::Tensor exponent = parameters.norm_exponent.to(in.sum.scalar_type());
+  in.normed = gained(in.normed, torch::exp(exponent * -std::log(plan.norm_exponent.base)));
+  return in;
 }
 
-/// One residual step; see model/placement.h for the formula.
+/// One residual step, with its last addition left to the next one where nothing comes between.
+struct ResidualStep {
+  SiteTrace trace;  ///< all but the output
+  PendingSum output;
+};
+
+/// See model/placement.h for the formula.
 template <typename Branch>
-SiteTrace residual_step(const torch::Tensor& x, const SitePlan& plan,
-                        const SiteParameters& parameters, const Branch& branch) {
-  const torch::Tensor h = branch_input(x, plan, parameters);
+ResidualStep residual_step(const PendingSum& sum, const SitePlan& plan,
+                           const SiteParameters& parameters, const Branch& branch) {
+  const auto [x, h] = branch_input(sum, plan, parameters);
   const torch::Tensor f = branch(h);
   const torch::Tensor update =
       gained(normed(f, parameters.output, plan.output_scale), parameters.branch_gain);
   const torch::Tensor skip =
       gained(scaled(gated(x, parameters.skip_gate), plan.skip_scale), parameters.skip_gain);
-  const torch::Tensor y = normed(skip + update, parameters.sum, plan.sum_scale);
-  return {x, h, f, gated(y, parameters.sum_gate)};
+  PendingSum y{skip, update};
+  if (!parameters.sum.is_empty()) {
+    y = {parameters.sum->forward(y, plan.sum_scale).normed};
+  } else if (plan.sum_scale != 1.0) {
+    y = {y.value() * plan.sum_scale};
+  }
+  if (parameters.sum_gate.defined()) y = {gated(y.value(), parameters.sum_gate)};
+  return {{x, h, f, {}}, y};
+}
+
+SiteTrace completed(const ResidualStep& step) {
+  SiteTrace trace = step.trace;
+  trace.output = step.output.value();
+  return trace;
 }
 
 }  // namespace
@@ -105,24 +131,31 @@ SiteParameters BlockImpl::make_parameters(const ModelConfig& config, Sublayer su
 }
 
 SiteTrace BlockImpl::attention_step(const torch::Tensor& x_BTD, const AttentionContext& context) {
-  return residual_step(x_BTD, plan_.attention, attention_,
-                       [&](const torch::Tensor& h) { return self_attn(h, context); });
+  return completed(residual_step({x_BTD}, plan_.attention, attention_,
+                                 [&](const torch::Tensor& h) { return self_attn(h, context); }));
 }
 
 SiteTrace BlockImpl::feed_forward_step(const torch::Tensor& x_BTD) {
-  return residual_step(x_BTD, plan_.feed_forward, feed_forward_,
-                       [&](const torch::Tensor& h) { return mlp(h); });
+  return completed(residual_step({x_BTD}, plan_.feed_forward, feed_forward_,
+                                 [&](const torch::Tensor& h) { return mlp(h); }));
+}
+
+PendingSum BlockImpl::advance(const PendingSum& x_BTD, const AttentionContext& context,
+                              BlockTrace* trace) {
+  ResidualStep first = residual_step(x_BTD, plan_.attention, attention_,
+                                     [&](const torch::Tensor& h) { return self_attn(h, context); });
+  ResidualStep second = residual_step(first.output, plan_.feed_forward, feed_forward_,
+                                      [&](const torch::Tensor& h) { return mlp(h); });
+  if (trace == nullptr) return second.output;
+  trace->attention = first.trace;
+  trace->attention.output = second.trace.input;
+  trace->feed_forward = completed(second);
+  return {trace->feed_forward.output};
 }
 
 torch::Tensor BlockImpl::forward(const torch::Tensor& x_BTD, const AttentionContext& context,
                                  BlockTrace* trace) {
-  if (trace != nullptr) {
-    trace->attention = attention_step(x_BTD, context);
-    trace->feed_forward = feed_forward_step(trace->attention.output);
-    return trace->feed_forward.output;
-  }
-  const torch::Tensor middle_BTD = attention_step(x_BTD, context).output;
-  return feed_forward_step(middle_BTD).output;
+  return advance({x_BTD}, context, trace).value();
 }
 
 }  // namespace fathom

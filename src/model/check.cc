@@ -58,15 +58,15 @@ void measure_heads(const std::string& where, const Block& block, const SitePlan&
   const Attention& attention = block->self_attn;
   const Heads heads = attention->heads(h_BTD);
   const auto compare = [&](const char* what, HeadNorm expected, const Projection& projection,
-                           const torch::Tensor& out_BTHC, const Norm& norm) {
+                           const torch::Tensor& out_BHTC, const Norm& norm) {
     all.push_back(compare_head_norm(where, what, expected, wide(projection->forward(h_BTD)),
-                                    wide(out_BTHC.flatten(2)), norm, config.head_size(),
-                                    config.rms_norm_eps));
+                                    wide(out_BHTC.transpose(1, 2).flatten(2)), norm,
+                                    config.head_size(), config.rms_norm_eps));
     if (all.back().agrees && expected == HeadNorm::none) all.pop_back();
   };
-  compare("query_norm", plan.query_norm, attention->q_proj, heads.query_BTHC, attention->q_norm);
-  compare("key_norm", plan.key_norm, attention->k_proj, heads.key_BTHC, attention->k_norm);
-  compare("value_norm", plan.value_norm, attention->v_proj, heads.value_BTHC, attention->v_norm);
+  compare("query_norm", plan.query_norm, attention->q_proj, heads.query_BHTC, attention->q_norm);
+  compare("key_norm", plan.key_norm, attention->k_proj, heads.key_BHTC, attention->k_norm);
+  compare("value_norm", plan.value_norm, attention->v_proj, heads.value_BHTC, attention->v_norm);
 }
 
 /// Runs one block on the probe and measures its two residual steps.

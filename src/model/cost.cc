@@ -1,10 +1,9 @@
 #include "fathom/model/cost.h"
 
+#include "fathom/kernels/linear_cross_entropy.h"
+
 namespace fathom {
 namespace {
-
-/// Rows of logits that the loss holds at a time on the CPU (kernels/linear_cross_entropy.cc).
-constexpr int64_t kLossChunkRows = 256;
 
 /// What a run takes beyond the derived parts: buffers of the GEMM library, the tokenizer, code that
 /// only training touches. Measured with 9m and 60m.
@@ -59,7 +58,7 @@ int64_t site_weights(const ModelConfig& config, const SitePlan& plan) {
 }
 
 /// Numbers that a block keeps for its backward pass, for each token: the inputs of its norms,
-/// projections and attention, and the two halves of SwiGLU with their product.
+/// projections and attention, and the two halves of SwiGLU.
 int64_t saved_per_token(const ModelConfig& config, const LayerPlan& plan) {
   const Widths w = widths(config);
   const auto site = [&](const SitePlan& s) {
@@ -68,7 +67,7 @@ int64_t saved_per_token(const ModelConfig& config, const LayerPlan& plan) {
     return w.hidden * std::max<int64_t>(1, 1 + num_norms(s));
   };
   return site(plan.attention) + site(plan.feed_forward) + 2 * w.query + 2 * w.key_value +
-         3 * w.inner;
+         2 * w.inner;
 }
 
 }  // namespace
@@ -118,7 +117,7 @@ MemoryEstimate estimate_memory(const RunConfig& config, const ModelPlan& plan) {
   if (config.train.activation_checkpointing) saved += largest_block;
   memory.activations = saved * tokens * compute_bytes;
   memory.backward = 4 * (model.intermediate_size + model.hidden_size) * tokens * compute_bytes;
-  const int64_t chunk = std::min(kLossChunkRows, tokens);
+  const int64_t chunk = std::min(loss_chunk_rows(torch::kCPU), tokens);
   memory.loss = chunk * model.vocab_size * 4;
   memory.overhead = kOverheadBytes;
   // The peak of a single micro-batch is where its backward pass begins, with the head's gradient

@@ -1,8 +1,7 @@
 #include "fathom/model/layers.h"
 
 #include "fathom/base/error.h"
-#include "fathom/kernels/rms_norm.h"
-#include "fathom/kernels/rope.h"
+#include "fathom/kernels/packed.h"
 #include "fathom/kernels/swiglu.h"
 
 namespace fathom {
@@ -11,6 +10,12 @@ ProjectionImpl::ProjectionImpl(int64_t fan_in, int64_t fan_out, bool with_bias,
                                const torch::TensorOptions& options)
     : weight(register_parameter("weight", torch::empty({fan_out, fan_in}, options))) {
   if (with_bias) bias = register_parameter("bias", torch::zeros({fan_out}, options));
+}
+
+ProjectionImpl::ProjectionImpl(const torch::Tensor& uninitialized, bool with_bias)
+    : weight(register_parameter("weight", uninitialized)) {
+  if (with_bias)
+    bias = register_parameter("bias", torch::zeros({weight.size(0)}, uninitialized.options()));
 }
 
 torch::Tensor ProjectionImpl::forward(const torch::Tensor& x) const {
@@ -47,6 +52,13 @@ torch::Tensor NormImpl::forward(const torch::Tensor& x, double scale) const {
   }
 }
 
+NormedSum NormImpl::forward(const PendingSum& sum, double scale) const {
+  if (plan_.kind == NormKind::rms && sum.update.defined())
+    return add_rms_norm(sum.x, sum.update, weight, eps_, scale);
+  const torch::Tensor value = sum.value();
+  return {value, forward(value, scale)};
+}
+
 AttentionImpl::AttentionImpl(const ModelConfig& config, const SitePlan& plan,
                              const torch::TensorOptions& options)
     : query_norm_(plan.query_norm),
@@ -56,13 +68,16 @@ AttentionImpl::AttentionImpl(const ModelConfig& config, const SitePlan& plan,
       grouped_(config.key_value_heads() != config.num_attention_heads) {
   const int64_t query_width = config.num_attention_heads * head_size_;
   const int64_t key_value_width = config.key_value_heads() * head_size_;
-  const auto projection = [&](const char* name, int64_t fan_in, int64_t fan_out, bool bias) {
-    return register_module(name, Projection(fan_in, fan_out, bias, options));
+  const std::vector<torch::Tensor> weights =
+      empty_packed({query_width, key_value_width, key_value_width}, config.hidden_size, options);
+  const auto projection = [&](const char* name, const torch::Tensor& weight) {
+    return register_module(name, Projection(weight, config.attention_bias));
   };
-  q_proj = projection("q_proj", config.hidden_size, query_width, config.attention_bias);
-  k_proj = projection("k_proj", config.hidden_size, key_value_width, config.attention_bias);
-  v_proj = projection("v_proj", config.hidden_size, key_value_width, config.attention_bias);
-  o_proj = projection("o_proj", query_width, config.hidden_size, config.output_bias());
+  q_proj = projection("q_proj", weights[0]);
+  k_proj = projection("k_proj", weights[1]);
+  v_proj = projection("v_proj", weights[2]);
+  o_proj = register_module(
+      "o_proj", Projection(query_width, config.hidden_size, config.output_bias(), options));
   const auto norm = [&](const char* name, HeadNorm kind, int64_t width) -> Norm {
     if (kind == HeadNorm::none) return nullptr;
     const int64_t dim = kind == HeadNorm::head ? head_size_ : width;
@@ -73,26 +88,43 @@ AttentionImpl::AttentionImpl(const ModelConfig& config, const SitePlan& plan,
   v_norm = norm("v_norm", value_norm_, key_value_width);
 }
 
-torch::Tensor AttentionImpl::normed_heads(const torch::Tensor& y, HeadNorm kind,
+torch::Tensor AttentionImpl::normed_heads(const torch::Tensor& y_BHTC, HeadNorm kind,
                                           const Norm& norm) const {
-  const torch::Tensor whole = kind == HeadNorm::full ? norm->forward(y) : y;
-  const torch::Tensor heads = whole.view({y.size(0), y.size(1), -1, head_size_});
-  return kind == HeadNorm::head ? norm->forward(heads) : heads;
+  if (kind == HeadNorm::none) return y_BHTC;
+  const torch::Tensor y_BTHC = y_BHTC.transpose(1, 2);
+  const torch::Tensor normed = kind == HeadNorm::head
+                                   ? norm->forward(y_BTHC)
+                                   : norm->forward(y_BTHC.flatten(2)).view(y_BTHC.sizes());
+  return normed.transpose(1, 2);
+}
+
+std::vector<HeadProjection> AttentionImpl::projections() const {
+  return {{q_proj->weight, q_proj->bias},
+          {k_proj->weight, k_proj->bias},
+          {v_proj->weight, v_proj->bias}};
 }
 
 Heads AttentionImpl::heads(const torch::Tensor& x_BTD) const {
-  return {normed_heads(q_proj->forward(x_BTD), query_norm_, q_norm),
-          normed_heads(k_proj->forward(x_BTD), key_norm_, k_norm),
-          normed_heads(v_proj->forward(x_BTD), value_norm_, v_norm)};
+  const std::vector<torch::Tensor> y =
+      project_heads(x_BTD, projections(), head_size_, /*cos_TF=*/{}, /*sin_TF=*/{});
+  return {normed_heads(y[0], query_norm_, q_norm), normed_heads(y[1], key_norm_, k_norm),
+          normed_heads(y[2], value_norm_, v_norm)};
+}
+
+Heads AttentionImpl::rotated_heads(const torch::Tensor& x_BTD, const RopeTable& rope) const {
+  if (query_norm_ == HeadNorm::none && key_norm_ == HeadNorm::none) {
+    const std::vector<torch::Tensor> y =
+        project_heads(x_BTD, projections(), head_size_, rope.cos_TF, rope.sin_TF);
+    return {y[0], y[1], normed_heads(y[2], value_norm_, v_norm)};
+  }
+  const Heads h = heads(x_BTD);
+  return {apply_rope(h.query_BHTC, rope.cos_TF, rope.sin_TF),
+          apply_rope(h.key_BHTC, rope.cos_TF, rope.sin_TF), h.value_BHTC};
 }
 
 torch::Tensor AttentionImpl::forward(const torch::Tensor& x_BTD, const AttentionContext& context) {
-  const auto [q_BTHC, k_BTHC, v_BTHC] = heads(x_BTD);
-  const auto rotate = [&](const torch::Tensor& y_BTHC) {
-    return apply_rope(y_BTHC.transpose(1, 2), context.rope.cos_TF, context.rope.sin_TF);
-  };
-  const torch::Tensor y_BHTC =
-      attend(rotate(q_BTHC), rotate(k_BTHC), v_BTHC.transpose(1, 2), context);
+  const Heads h = rotated_heads(x_BTD, context.rope);
+  const torch::Tensor y_BHTC = attend(h.query_BHTC, h.key_BHTC, h.value_BHTC, context);
   return o_proj(y_BHTC.transpose(1, 2).flatten(2));
 }
 
@@ -115,16 +147,17 @@ torch::Tensor AttentionImpl::attend(const torch::Tensor& q_BHTC, torch::Tensor k
 }
 
 FeedForwardImpl::FeedForwardImpl(const ModelConfig& config, const torch::TensorOptions& options) {
-  const auto projection = [&](const char* name, int64_t fan_in, int64_t fan_out) {
-    return register_module(name, Projection(fan_in, fan_out, /*bias=*/false, options));
-  };
-  gate_proj = projection("gate_proj", config.hidden_size, config.intermediate_size);
-  up_proj = projection("up_proj", config.hidden_size, config.intermediate_size);
-  down_proj = projection("down_proj", config.intermediate_size, config.hidden_size);
+  const int64_t inner = config.intermediate_size;
+  const std::vector<torch::Tensor> weights =
+      empty_packed({inner, inner}, config.hidden_size, options);
+  gate_proj = register_module("gate_proj", Projection(weights[0], /*bias=*/false));
+  up_proj = register_module("up_proj", Projection(weights[1], /*bias=*/false));
+  down_proj =
+      register_module("down_proj", Projection(inner, config.hidden_size, /*bias=*/false, options));
 }
 
 torch::Tensor FeedForwardImpl::forward(const torch::Tensor& x_BTD) {
-  return down_proj(swiglu(gate_proj(x_BTD), up_proj(x_BTD)));
+  return swiglu_feed_forward(x_BTD, gate_proj->weight, up_proj->weight, down_proj->weight);
 }
 
 }  // namespace fathom

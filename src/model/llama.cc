@@ -1,5 +1,7 @@
 #include "fathom/model/llama.h"
 
+#include <ATen/Parallel.h>
+
 #include <atomic>
 #include <thread>
 
@@ -109,13 +111,14 @@ torch::Tensor document_mask(const torch::Tensor& document_BT) {
 
 }  // namespace
 
-torch::Tensor LlamaImpl::run_block(int64_t index, const torch::Tensor& x_BTD,
-                                   const AttentionContext& context, BlockTrace* trace) {
+PendingSum LlamaImpl::run_block(int64_t index, const PendingSum& x_BTD,
+                                const AttentionContext& context, BlockTrace* trace) {
   Block block = blocks_[static_cast<size_t>(index)];
   if (!activation_checkpointing_ || !torch::GradMode::is_enabled())
-    return block(x_BTD, context, trace);
-  return recompute_in_backward(
-      [block, context](const torch::Tensor& x) mutable { return block(x, context); }, x_BTD);
+    return block->advance(x_BTD, context, trace);
+  return {recompute_in_backward(
+      [block, context](const torch::Tensor& x) mutable { return block(x, context); },
+      x_BTD.value())};
 }
 
 torch::Tensor LlamaImpl::embed(const torch::Tensor& input_BT) const {
@@ -130,14 +133,14 @@ torch::Tensor LlamaImpl::hidden(const torch::Tensor& input_BT, const ForwardOpti
   context.rope = rope(context.past, input_BT.size(1));
   if (options.document_BT.defined()) context.mask_BTT = document_mask(options.document_BT);
   if (options.trace != nullptr) options.trace->resize(blocks_.size());
-  torch::Tensor x_BTD = embed(input_BT);
+  PendingSum x_BTD{embed(input_BT)};
   for (size_t i = 0; i < blocks_.size(); ++i) {
     if (options.cache != nullptr) context.cache = &options.cache->layers_[i];
     x_BTD = run_block(static_cast<int64_t>(i), x_BTD, context,
                       options.trace == nullptr ? nullptr : &(*options.trace)[i]);
   }
   if (options.cache != nullptr) options.cache->length_ += input_BT.size(1);
-  return final_norm_.is_empty() ? x_BTD : final_norm_(x_BTD);
+  return final_norm_.is_empty() ? x_BTD.value() : final_norm_->forward(x_BTD).normed;
 }
 
 torch::Tensor LlamaImpl::logits(const torch::Tensor& hidden) const {

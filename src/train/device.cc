@@ -1,6 +1,7 @@
 #include "fathom/train/device.h"
 
 #include <ATen/Context.h>
+#include <ATen/Parallel.h>
 #include <ATen/Version.h>
 #include <c10/core/CachingDeviceAllocator.h>
 #include <dlfcn.h>
@@ -12,6 +13,8 @@
 #include <thread>
 
 #include "fathom/base/error.h"
+#include "fathom/kernels/choice.h"
+#include "fathom/kernels/cpu_allocator.h"
 
 namespace fathom {
 namespace {
@@ -62,11 +65,16 @@ void apply_runtime_settings(const TrainConfig& config) {
   const auto cores = static_cast<int64_t>(std::max(1U, std::thread::hardware_concurrency()));
   at::set_num_threads(static_cast<int>(config.threads.value_or(cores)));
   at::globalContext().setDeterministicAlgorithms(config.deterministic, /*warn_only=*/false);
+  set_kernels(config.kernels == "fused"       ? Kernels::fused
+              : config.kernels == "reference" ? Kernels::reference
+                                              : Kernels::automatic);
+  if (config.kernels != "reference") use_caching_cpu_allocator();
 }
 
 std::string numerics_fingerprint(const torch::Device& device) {
   return cat("threads ", at::get_num_threads(), ", ", at::get_cpu_capability(), ", LibTorch ",
-             TORCH_VERSION, ", ", device.is_cpu() ? "cpu" : device_name(device));
+             TORCH_VERSION, ", ", use_fused(device) ? "fused" : "reference", " kernels, ",
+             device.is_cpu() ? "cpu" : device_name(device));
 }
 
 int64_t peak_memory_bytes(const torch::Device& device) {
@@ -91,7 +99,7 @@ std::string device_name(const torch::Device& device) {
   if (device.is_cpu()) return proc_value("/proc/cpuinfo", "model name");
   std::error_code error;
   for (const auto& gpu : std::filesystem::directory_iterator("/proc/driver/nvidia/gpus", error)) {
-    const std::string model = proc_value(gpu.path() / "information", "Model");
+    std::string model = proc_value(gpu.path() / "information", "Model");
     if (!model.empty()) return model;
   }
   return "CUDA device";

@@ -1,5 +1,7 @@
 #include "fathom/train/optimizer.h"
 
+#include <ATen/record_function.h>
+
 #include <array>
 
 #include "fathom/base/names.h"
@@ -31,6 +33,7 @@ Optimizer::Optimizer(const OptimizerConfig& config,
 }
 
 void Optimizer::step(double lr, const torch::Tensor& gradient_divisor, const torch::Tensor& skip) {
+  RECORD_USER_SCOPE("optimizer");
   const torch::NoGradGuard no_grad;
   step_count_ += 1;
   update(decayed_, config_.weight_decay, lr, gradient_divisor, skip);

@@ -1,5 +1,7 @@
 #include "fathom/train/step.h"
 
+#include <ATen/record_function.h>
+
 namespace fathom {
 namespace {
 
@@ -16,6 +18,7 @@ torch::Tensor copy_to_device(const std::vector<T>& values, const Batch& batch,
 
 /// Norm of all gradients together, in float32 or wider.
 torch::Tensor gradient_norm(const Llama& model) {
+  RECORD_USER_SCOPE("optimizer");
   std::vector<torch::Tensor> norms;
   for (const torch::Tensor& parameter : model->parameters()) {
     const torch::Tensor& gradient = parameter.grad();

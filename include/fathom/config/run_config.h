@@ -43,6 +43,7 @@ struct TrainConfig {
   bool activation_checkpointing = false;
   std::string device = "auto";
   std::optional<int64_t> threads;
+  std::string kernels = "auto";
   std::string init_from;  ///< directory of a model whose weights the run starts from
   std::string out_dir = "out";
 

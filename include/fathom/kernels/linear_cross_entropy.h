@@ -15,9 +15,15 @@ namespace fathom {
 /// @param target_N int64 class of each row, or kIgnoredTarget
 /// @param scale usually 1 / (non-ignored targets of the global batch), which makes sums over
 /// micro-batches the mean
+/// @param z_loss weight of an added log(sum of exp(logits))^2 in each row, which keeps logits from
+/// drifting (arXiv:2204.02311, section 5); 0 = none
 /// @returns a scalar of the accumulation type
 /// @throws ShapeError if the shapes don't fit
 torch::Tensor linear_cross_entropy(const torch::Tensor& hidden_ND, const torch::Tensor& weight_VD,
-                                   const torch::Tensor& target_N, double scale);
+                                   const torch::Tensor& target_N, double scale,
+                                   double z_loss = 0.0);
+
+/// Rows of logits that exist at a time: few enough for a CPU's cache, enough for a GPU's GEMM.
+int64_t loss_chunk_rows(const torch::Device& device);
 
 }  // namespace fathom

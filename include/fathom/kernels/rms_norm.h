@@ -23,4 +23,16 @@ torch::Tensor rms_norm(const torch::Tensor& x, const torch::Tensor& weight_D, do
 torch::Tensor rms_norm_reference(const torch::Tensor& x, const torch::Tensor& weight_D, double eps,
                                  double scale = 1.0);
 
+/// A sum and its norm.
+struct NormedSum {
+  torch::Tensor sum;     ///< x + update
+  torch::Tensor normed;  ///< rms_norm(sum)
+};
+
+/// x + update and its rms_norm, in one pass over memory; so is the way back.
+/// @param x,update of one shape and dtype; the other parameters are rms_norm's
+/// @throws ShapeError if the shapes don't fit
+NormedSum add_rms_norm(const torch::Tensor& x, const torch::Tensor& update,
+                       const torch::Tensor& weight_D, double eps, double scale = 1.0);
+
 }  // namespace fathom

@@ -33,6 +33,10 @@ class BlockImpl : public torch::nn::Module {
   /// @param trace filled when not null
   torch::Tensor forward(const torch::Tensor& x_BTD, const AttentionContext& context,
                         BlockTrace* trace = nullptr);
+  /// The same from one block to the next: what the block before left to be added is added in the
+  /// pass of this one's first norm.
+  PendingSum advance(const PendingSum& x_BTD, const AttentionContext& context,
+                     BlockTrace* trace = nullptr);
 
   /// The two residual steps alone. @returns what passed through
   SiteTrace attention_step(const torch::Tensor& x_BTD, const AttentionContext& context);

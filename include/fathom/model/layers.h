@@ -7,8 +7,11 @@
 #include <torch/types.h>
 
 #include <string>
+#include <vector>
 
 #include "fathom/config/model_config.h"
+#include "fathom/kernels/rms_norm.h"
+#include "fathom/kernels/rope.h"
 #include "fathom/model/placement.h"
 #include "fathom/model/rope.h"
 
@@ -20,12 +23,23 @@ class ProjectionImpl : public torch::nn::Module {
  public:
   /// @param options dtype and device of the parameters, which are left uninitialized
   ProjectionImpl(int64_t fan_in, int64_t fan_out, bool bias, const torch::TensorOptions& options);
+  /// @param uninitialized the weight, [fan_out, fan_in]: a part of a matrix that other projections
+  /// share (kernels/packed.h)
+  ProjectionImpl(const torch::Tensor& uninitialized, bool bias);
   torch::Tensor forward(const torch::Tensor& x) const;
 
   torch::Tensor weight;  ///< [fan_out, fan_in]
   torch::Tensor bias;    ///< [fan_out], or undefined
 };
 TORCH_MODULE(Projection);
+
+/// A sum that nobody has added up yet: what reads it often has to pass over memory anyway.
+struct PendingSum {
+  torch::Tensor x;
+  torch::Tensor update{};  ///< of x's shape, or undefined: nothing is to be added
+
+  torch::Tensor value() const { return update.defined() ? x + update : x; }
+};
 
 /// A norm over the last dimension, of the kind that the plan says. Gains start at 1.
 class NormImpl : public torch::nn::Module {
@@ -35,6 +49,8 @@ class NormImpl : public torch::nn::Module {
   NormImpl(const NormPlan& plan, int64_t dim, double eps, const torch::TensorOptions& options);
   /// @param scale multiplies the output; of RMSNorm, folded into the kernel's constant
   torch::Tensor forward(const torch::Tensor& x, double scale = 1.0) const;
+  /// Adds up a sum and norms it; an RMSNorm does both in one pass.
+  NormedSum forward(const PendingSum& sum, double scale = 1.0) const;
 
   torch::Tensor weight;  ///< gain, [dim]
   torch::Tensor bias;    ///< of `layer`: [dim], starts at 0
@@ -60,9 +76,9 @@ struct AttentionContext {
   int64_t past = 0;             ///< tokens in the cache before this input
 };
 
-/// Query, key and value of all heads, normed as the plan says, before rotation: [B, T, H, C].
+/// Query, key and value of all heads, normed as the plan says: [B, H, T, C].
 struct Heads {
-  torch::Tensor query_BTHC, key_BTHC, value_BTHC;
+  torch::Tensor query_BHTC, key_BHTC, value_BHTC;
 };
 
 /// Grouped-query causal attention with rotary positions.
@@ -71,7 +87,7 @@ class AttentionImpl : public torch::nn::Module {
   /// @param plan its query_norm, key_norm and value_norm are read
   AttentionImpl(const ModelConfig& config, const SitePlan& plan,
                 const torch::TensorOptions& options);
-  /// What `forward` attends with.
+  /// What `forward` attends with, before rotation.
   Heads heads(const torch::Tensor& x_BTD) const;
   /// @param x_BTD the result has its shape and dtype
   torch::Tensor forward(const torch::Tensor& x_BTD, const AttentionContext& context);
@@ -83,7 +99,9 @@ class AttentionImpl : public torch::nn::Module {
   torch::Tensor attend(const torch::Tensor& q_BHTC, torch::Tensor k_BHTC, torch::Tensor v_BHTC,
                        const AttentionContext& context) const;
 
-  torch::Tensor normed_heads(const torch::Tensor& y, HeadNorm kind, const Norm& norm) const;
+  torch::Tensor normed_heads(const torch::Tensor& y_BHTC, HeadNorm kind, const Norm& norm) const;
+  std::vector<HeadProjection> projections() const;
+  Heads rotated_heads(const torch::Tensor& x_BTD, const RopeTable& rope) const;
 
   HeadNorm query_norm_, key_norm_, value_norm_;
   int64_t head_size_;

@@ -95,8 +95,8 @@ class LlamaImpl : public torch::nn::Module {
   RopeTable rope(int64_t past, int64_t length);
 
  private:
-  torch::Tensor run_block(int64_t index, const torch::Tensor& x_BTD,
-                          const AttentionContext& context, BlockTrace* trace);
+  PendingSum run_block(int64_t index, const PendingSum& x_BTD, const AttentionContext& context,
+                       BlockTrace* trace);
   const torch::Tensor& head_weight() const { return head_.defined() ? head_ : embedding_; }
 
   ModelConfig config_;

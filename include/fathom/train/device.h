@@ -15,10 +15,11 @@ namespace fathom {
 /// @throws ConfigError if cuda is asked for and there is none, saying why
 torch::Device choose_device(const std::string& choice);
 
-/// Sets LibTorch's threads (train.threads, default all cores) and determinism.
+/// Sets LibTorch's threads (train.threads, default all cores), determinism, kernels and the CPU's
+/// allocator.
 void apply_runtime_settings(const TrainConfig& config);
 
-/// What a bit-exact resume depends on: "threads 2, AVX2, LibTorch 2.11.0, cpu".
+/// What a bit-exact resume depends on: "threads 2, AVX2, LibTorch 2.11.0, fused kernels, cpu".
 std::string numerics_fingerprint(const torch::Device& device);
 
 /// Most memory held so far, in bytes: of the GPU's allocator, or resident in this process.

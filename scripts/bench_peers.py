@@ -1,0 +1,167 @@
+"""Tokens/s and memory of Fathom beside the trainers that people use, in one run.
+
+Every program gets the same start weights, the same batches, Adam (fused) and precision. They run in turn, a block of
+steps each, round after round, and a ratio is the median over rounds of Fathom's block over the peer's beside it. A
+program whose losses or gradient norms leave Fathom's reference kernels' by more than the gate fails, however fast it is.
+
+    .venv/bin/python scripts/bench_peers.py --shape 9m:16x256 --shape 60m:8x256 --output results/speed
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+
+import numpy
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+PEER = ROOT / "scripts" / "peers" / "llama_peer.py"
+LR = 1e-3
+GATE = {"fp32": 1e-4, "bf16": 2e-2}  # relative, of losses and gradient norms
+
+
+class Program:
+    """A trainer that runs a block of steps for each line it is sent."""
+
+    def __init__(self, name, command, log):
+        self.name, self.blocks = name, []
+        self.log = open(log, "w")
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True)
+
+    def block(self):
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        if not line:
+            raise SystemExit(f"bench_peers: {self.name} stopped with code {self.process.wait()}; see {self.log.name}")
+        return json.loads(line)
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+        self.log.close()
+
+
+def start_weights(train_llm, preset, overrides, work):
+    """Makes a transformers Llama of the preset's shape in work/model, and imports it to work/imported."""
+    import torch
+    import transformers
+    plan = subprocess.run([train_llm, "plan", preset, *overrides, "--json"], check=True, capture_output=True, text=True)
+    value = lambda key: json.loads(json.loads(plan.stdout)["config"]["model." + key]["value"])
+    keys = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "vocab_size", "rms_norm_eps",
+            "max_position_embeddings", "initializer_range", "tie_word_embeddings")
+    config = transformers.LlamaConfig(**{key: value(key) for key in keys},
+                                      rope_parameters={"rope_type": "default", "rope_theta": value("rope_theta")})
+    torch.manual_seed(1)
+    transformers.LlamaForCausalLM(config).save_pretrained(work / "model")
+    subprocess.run([train_llm, "import", work / "model", "--output", work / "imported"], check=True, capture_output=True)
+    return config
+
+
+def programs(options, preset, rows, length, work):
+    """The trainers by name, with the weights and batches that they share in `work`."""
+    shape = [f"train.global_batch_size={rows}", f"data.sequence_length={length}"]
+    fixed = ["model.norm.placement=pre", f"train.precision={options.precision}", f"train.device={options.device}",
+             "train.max_steps=1000000", "lr_scheduler.type=constant", "lr_scheduler.warmup_steps=0",
+             f"optimizer.lr={LR}", "optimizer.name=adam", "optimizer.weight_decay=0", "train.grad_clip=0"]
+    if options.threads:
+        fixed.append(f"train.threads={options.threads}")
+    config = start_weights(options.train_llm, preset, [*shape, *fixed], work)
+    random = numpy.random.default_rng(1)
+    # Zipf's law, as in text: uniform tokens would make every loss log V.
+    ranks = random.zipf(1.2, size=(4, rows, length + 1)) % config.vocab_size
+    ranks.astype("<i4").tofile(work / "batches")
+    common = ["--steps", str(options.steps), "--batches", work / "batches"]
+    ours = [options.train_llm, "bench", preset, *shape, *fixed, f"train.init_from={work / 'imported'}", "--paced", *common]
+    peer = [sys.executable, PEER, "--model", work / "model", "--rows", str(rows), "--length", str(length), "--lr", str(LR),
+            "--device", options.device, "--precision", options.precision, *common]
+    every = {"fathom": ours, "reference": [*ours, "train.kernels=reference"], "eager": peer, "compile": [*peer, "--compile"]}
+    return {name: every[name] for name in ["fathom", *options.against]}
+
+
+def gate(reference, block, tolerance):
+    """The largest relative distance of losses and gradient norms, and whether it is within the tolerance."""
+    worst = max(abs(a - b) / abs(a) for key in ("losses", "gradient_norms") for a, b in zip(reference[key], block[key]))
+    return worst, worst <= tolerance
+
+
+def measure(options, shape):
+    preset, _, size = shape.partition(":")
+    rows, length = map(int, size.split("x"))
+    with tempfile.TemporaryDirectory() as directory:
+        work = pathlib.Path(directory)
+        running = [Program(name, command, options.output / f"{preset}-{name}.log")
+                   for name, command in programs(options, preset, rows, length, work).items()]
+        warm = {program.name: program.block() for program in running}  # compiles, allocates: not counted
+        for turn in range(options.rounds):
+            for program in running if turn % 2 == 0 else reversed(running):
+                program.blocks.append(program.block())
+        for program in running:
+            program.close()
+    ours = running[0]
+    result = {"shape": shape, "programs": {}}
+    for program in running:
+        speeds = [b["tokens_per_second"] for b in program.blocks]
+        worst, passed = gate(warm["reference" if "reference" in warm else "fathom"], warm[program.name], GATE[options.precision])
+        ratios = [a["tokens_per_second"] / b["tokens_per_second"] for a, b in zip(ours.blocks, program.blocks)]
+        result["programs"][program.name] = {
+            "tokens_per_second": statistics.median(speeds), "slowest": min(speeds), "fastest": max(speeds),
+            "fathom_over_this": statistics.median(ratios), "ratios": [round(r, 4) for r in ratios],
+            "peak_memory_bytes": program.blocks[-1]["peak_memory_bytes"],
+            "memory_of_fathom_over_this": ours.blocks[-1]["peak_memory_bytes"] / program.blocks[-1]["peak_memory_bytes"],
+            "gate": {"worst": worst, "passed": passed}}
+    return result
+
+
+def table(results, options, machine):
+    lines = [f"On {machine}: medians of {options.rounds} rounds of {options.steps} steps, {options.precision}, the programs in turn.", "",
+             "| shape | program | tokens/s (range) | Fathom over it | peak memory | Fathom's over it | gate |",
+             "|---|---|---|---|---|---|---|"]
+    for result in results:
+        for name, r in result["programs"].items():
+            lines.append(f"| {result['shape']} | {name} | {r['tokens_per_second']:,.0f} ({r['slowest']:,.0f}-{r['fastest']:,.0f}) "
+                         f"| {r['fathom_over_this']:.2f} | {r['peak_memory_bytes'] / 2**30:.2f} GiB "
+                         f"| {r['memory_of_fathom_over_this']:.2f} | {'passed' if r['gate']['passed'] else 'FAILED'}, "
+                         f"{r['gate']['worst']:.1e} |")
+    return "\n".join(lines) + "\n"
+
+
+def machine_name():
+    import torch
+    import transformers
+    model = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), platform.machine())
+    return (f"{model}, {len(os.sched_getaffinity(0))} cores, {torch.backends.cpu.get_cpu_capability()}, torch {torch.__version__}, "
+            f"transformers {transformers.__version__}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shape", action="append", required=True, metavar="PRESET:ROWSxLENGTH")
+    parser.add_argument("--against", type=lambda text: text.split(","), default=["eager"], metavar="A,B",
+                        help="of eager, compile, reference (default: eager)")
+    parser.add_argument("--steps", type=int, default=3, help="of a block (default: 3)")
+    parser.add_argument("--rounds", type=int, default=5, help="blocks of each program (default: 5)")
+    parser.add_argument("--threads", type=int, help="of Fathom; set OMP_NUM_THREADS for the peers")
+    parser.add_argument("--precision", choices=sorted(GATE), default="fp32")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--output", type=pathlib.Path, default=ROOT / "out" / "speed")
+    parser.add_argument("--train-llm", type=pathlib.Path, default=ROOT / "build" / "release" / "train-llm")
+    options = parser.parse_args()
+    options.output.mkdir(parents=True, exist_ok=True)
+    results = []
+    for shape in options.shape:
+        results.append(measure(options, shape))
+        text = table(results, options, machine_name())
+        (options.output / "speed.json").write_text(json.dumps({"machine": machine_name(), "results": results}, indent=1) + "\n")
+        (options.output / "speed.md").write_text(text)
+    print(text, end="")
+    return 0 if all(r["gate"]["passed"] for result in results for r in result["programs"].values()) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
