@@ -51,7 +51,7 @@ def start_weights(train_llm, preset, overrides, work):
     """Makes a transformers Llama of the preset's shape in work/model, and imports it to work/imported."""
     import torch
     import transformers
-    plan = subprocess.run([train_llm, "plan", preset, *overrides, "--json"], check=True, capture_output=True, text=True)
+    plan = subprocess.run([train_llm, "plan", preset, *overrides, "--json"], check=True, stdout=subprocess.PIPE, text=True)
     value = lambda key: json.loads(json.loads(plan.stdout)["config"]["model." + key]["value"])
     keys = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "vocab_size", "rms_norm_eps",
             "max_position_embeddings", "initializer_range", "tie_word_embeddings")
@@ -59,13 +59,13 @@ def start_weights(train_llm, preset, overrides, work):
                                       rope_parameters={"rope_type": "default", "rope_theta": value("rope_theta")})
     torch.manual_seed(1)
     transformers.LlamaForCausalLM(config).save_pretrained(work / "model")
-    subprocess.run([train_llm, "import", work / "model", "--output", work / "imported"], check=True, capture_output=True)
+    subprocess.run([train_llm, "import", work / "model", "--output", work / "imported"], check=True, stdout=subprocess.DEVNULL)
     return config
 
 
 def programs(options, preset, rows, length, work):
     """The trainers by name, with the weights and batches that they share in `work`."""
-    shape = [f"train.global_batch_size={rows}", f"data.sequence_length={length}"]
+    shape = [f"train.global_batch_size={rows}", f"train.micro_batch_size={rows}", f"data.sequence_length={length}"]
     fixed = ["model.norm.placement=pre", f"train.precision={options.precision}", f"train.device={options.device}",
              "train.max_steps=1000000", "lr_scheduler.type=constant", "lr_scheduler.warmup_steps=0",
              f"optimizer.lr={LR}", "optimizer.name=adam", "optimizer.weight_decay=0", "train.grad_clip=0"]
