@@ -91,7 +91,7 @@ struct LinearCrossEntropy : torch::autograd::Function<LinearCrossEntropy> {
     RECORD_USER_SCOPE("linear_cross_entropy");
     const variable_list saved = context->get_saved_variables();
     const auto dtype = static_cast<torch::ScalarType>(context->saved_data["weight_dtype"].toInt());
-    torch::Tensor grad_hidden = saved[0], grad_weight = saved[1];
+    const torch::Tensor &grad_hidden = saved[0], &grad_weight = saved[1];
     // In place: each gradient is handed on once, and they are the largest tensors of the step. The
     // host knows a factor on the CPU, where it's mostly one.
     if (!grads[0].device().is_cpu() || grads[0].item<double>() != 1.0) {
