@@ -56,6 +56,26 @@ int listen_on(const Launch& launch) {
   return descriptor;
 }
 
+/// Waits until somebody listens. TCPStore would try for several times its timeout, with warnings.
+bool wait_for_listener(const Launch& launch, milliseconds timeout) {
+  const Address address = resolve(launch);
+  const auto end = std::chrono::steady_clock::now() + timeout;
+  while (true) {
+    const int descriptor = ::socket(address.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const bool answers = ::connect(descriptor, address.get(), address.length) == 0;
+    ::close(descriptor);
+    if (answers || std::chrono::steady_clock::now() >= end) return answers;
+    ::usleep(50'000);
+  }
+}
+
+PeerError never_joined(const Launch& launch, milliseconds timeout) {
+  return PeerError(cat("rank ", launch.rank, ": rank 0 never joined: nothing answers at ",
+                       launch.address, ":", launch.port, " within ", timeout.count() / 1000,
+                       " s (parallel.timeout_seconds); start all ranks, with the same MASTER_ADDR "
+                       "and MASTER_PORT"));
+}
+
 }  // namespace
 
 StorePointer connect_store(const Launch& launch, milliseconds timeout, bool host) {
@@ -65,14 +85,12 @@ StorePointer connect_store(const Launch& launch, milliseconds timeout, bool host
   options.waitWorkers = false;
   options.timeout = timeout;
   if (host) options.masterListenFd = listen_on(launch);
+  if (!host && !wait_for_listener(launch, timeout)) throw never_joined(launch, timeout);
   try {
     const auto store = c10::make_intrusive<c10d::TCPStore>(launch.address, options);
     return c10::make_intrusive<c10d::PrefixStore>(cat("fathom/", launch.attempt), store);
   } catch (const std::exception&) {
-    throw PeerError(cat("rank ", launch.rank, ": rank 0 never joined: nothing answers at ",
-                        launch.address, ":", launch.port, " within ", timeout.count() / 1000,
-                        " s (parallel.timeout_seconds); start all ranks, with the same MASTER_ADDR "
-                        "and MASTER_PORT"));
+    throw never_joined(launch, timeout);
   }
 }
 

@@ -17,7 +17,7 @@ using std::chrono::milliseconds;
 constexpr milliseconds kLostAfter{1000};  // silence of a rank, once a collective has failed
 constexpr milliseconds kDecideAfter{1300};
 constexpr milliseconds kGrace{500};  // for a rank to end by itself, with its own message
-constexpr milliseconds kStay{1000};
+constexpr milliseconds kStay{700};   // for others to read the note
 constexpr const char* kNote = "note";
 constexpr const char* kGone = "gone";
 
@@ -118,15 +118,19 @@ std::vector<int64_t> Watchdog::watched() const {
 }
 
 void Watchdog::observe() {
-  const std::lock_guard lock(mutex_);
-  for (const int64_t rank : watched()) {
-    Life& life = lives_[static_cast<size_t>(rank)];
+  std::unique_lock lock(mutex_);
+  const std::vector<int64_t> ranks = watched();
+  lock.unlock();  // the store may never answer
+  for (const int64_t rank : ranks) {
     if (!store_->check({beat_key(rank)})) continue;
     std::istringstream text(store_->get_to_str(beat_key(rank)));
     Heartbeat now;
     text >> now.beats >> now.collectives >> now.step >> std::ws;
     std::getline(text, now.phase);
+    lock.lock();
+    Life& life = lives_[static_cast<size_t>(rank)];
     if (now.beats != life.last.beats) life = {now, Clock::now()};
+    lock.unlock();
   }
 }
 
@@ -190,16 +194,13 @@ void Watchdog::obey(const Note& note) {
                     [this] { return leaving_ || !suspicion_.empty(); });
   if (leaving_) return;
   lock.unlock();
+  stay_for_others(kStay);
   constexpr int kSignals = 128;  // a signal that stops one rank stops all
   end({note.exit_code > kSignals ? note.exit_code : PeerError("").exit_code(), note.message});
 }
 
 void Watchdog::end(const Note& note) {
   Log().error(cat("rank ", launch_.rank, " stops at step ", step_.load(), ": ", note.message));
-  try {
-    stay_for_others(kStay);
-  } catch (const std::exception&) {  // they are gone with the store
-  }
   // Not exit: the main thread may be stuck in a collective.
   ::_exit(note.exit_code);
 }
@@ -208,10 +209,13 @@ void Watchdog::end(const Note& note) {
 void Watchdog::stay_for_others(milliseconds limit) {
   const bool keeps = launch_.rank == 0 && !launch_.launcher_store;
   const auto until = Clock::now() + limit;
-  int64_t gone = store_->add(kGone, 1);
-  while (keeps && gone < launch_.world_size && Clock::now() < until) {
-    ::usleep(5'000);
-    gone = store_->add(kGone, 0);
+  try {
+    int64_t gone = store_->add(kGone, 1);
+    while (keeps && gone < launch_.world_size && Clock::now() < until) {
+      ::usleep(5'000);
+      gone = store_->add(kGone, 0);
+    }
+  } catch (const std::exception&) {  // it ended before: nobody is left to wait for
   }
 }
 
@@ -230,9 +234,9 @@ void Watchdog::announce(int exit_code, const std::string& message) {
   try {
     leave_note({exit_code, cat("rank ", launch_.rank, " (last seen at step ", step_.load(),
                                ", phase ", phase_.load(), ") failed: ", message)});
-    stay_for_others(kStay);
   } catch (const std::exception&) {  // nobody is left to tell
   }
+  stay_for_others(kStay);
 }
 
 void Watchdog::leave() {
