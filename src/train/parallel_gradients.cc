@@ -4,9 +4,6 @@
 #include <torch/csrc/autograd/utils/lambda_post_hook.h>
 #include <torch/csrc/autograd/variable.h>
 
-#include <algorithm>
-#include <map>
-
 #include "fathom/base/error.h"
 
 namespace fathom {
@@ -58,21 +55,17 @@ torch::Tensor sum_of_bits(const torch::Tensor& tensor) {
   return tensor.detach().contiguous().view(whole).sum(torch::kInt64);
 }
 
-/// "the gradient of 'x' differs between ranks: ...", from each rank's checksum.
+/// "the gradient of 'x' differs between ranks 0 and 1", or who is alone, from each rank's checksum.
 std::string describe(const std::string& what, const torch::Tensor& sums) {
-  std::map<int64_t, std::vector<std::string>> ranks_by_sum;
-  for (int64_t rank = 0; rank < sums.size(0); ++rank)
-    ranks_by_sum[sums[rank].item<int64_t>()].push_back(cat(rank));
-  size_t most = 0;
-  for (const auto& entry : ranks_by_sum) most = std::max(most, entry.second.size());
-  const bool majority = 2 * most > static_cast<size_t>(sums.size(0));
-  std::vector<std::string> wrong;
-  for (const auto& entry : ranks_by_sum) {
-    if (majority && entry.second.size() == most) continue;
-    for (const std::string& rank : entry.second) wrong.push_back(rank);
+  std::vector<std::string> all, minority;
+  for (int64_t rank = 0; rank < sums.size(0); ++rank) {
+    const bool in_majority = 2 * sums.eq(sums[rank]).sum().item<int64_t>() > sums.size(0);
+    all.push_back(cat(rank));
+    if (!in_majority) minority.push_back(cat(rank));
   }
-  if (majority) return cat(what, " of rank ", join(wrong), " is not what the other ranks have");
-  return cat(what, " differs between ranks ", join(wrong, " and "));
+  if (minority.size() == all.size())
+    return cat(what, " differs between ranks ", join(all, " and "));
+  return cat(what, " of rank ", join(minority), " is not what the other ranks have");
 }
 
 }  // namespace

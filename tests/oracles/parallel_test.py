@@ -172,6 +172,15 @@ def ends_with_a_faulty_rank(runs, tool):
             assert code == 7 and "step 3" in message, (code, message)
 
 
+def listening_addresses(pid):
+    """Of a process's sockets, as /proc/net/tcp has them: 0100007F is 127.0.0.1."""
+    inodes = {os.readlink(link)[8:-1] for link in pathlib.Path(f"/proc/{pid}/fd").iterdir()
+              if os.readlink(link).startswith("socket:[")}
+    rows = [line.split() for name in ("tcp", "tcp6")
+            for line in pathlib.Path(f"/proc/{pid}/net/{name}").read_text().splitlines()[1:]]
+    return {row[1].split(":")[0] for row in rows if row[3] == "0A" and row[9] in inodes}
+
+
 def stops_together(runs):
     """A signal to one rank saves, and ends all, also in an evaluation."""
     for number, keys in ((signal.SIGTERM, LONG),
@@ -181,6 +190,8 @@ def stops_together(runs):
         with train(runs, out, *keys) as ranks:
             ranks.wait_for("training" if len(keys) > len(LONG) else "step 10 loss")
             time.sleep(0.2)
+            for process in ranks.processes:
+                assert listening_addresses(process.pid) == {"0100007F"}, "a rank listens on more than the loopback"
             ranks.processes[1].send_signal(number)
             for code, message in ranks.ends([0, 1], within=10):
                 assert code == 128 + number, (code, message)

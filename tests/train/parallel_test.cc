@@ -90,7 +90,8 @@ TEST(Launch, ReadsSlurmsVariablesWhereTorchrunsAreMissing) {
 }
 
 TEST(Zero, GivesEveryRankWholeParametersOfAboutTheSameSize) {
-  EXPECT_EQ(balanced_owners({8, 1, 5, 4, 2}, 2), (std::vector<int64_t>{0, 0, 1, 1, 1}));
+  // 8 | -, 8 | 5, 8 | 5 + 4, 8 + 2 | 9, 10 | 9 + 1
+  EXPECT_EQ(balanced_owners({8, 1, 5, 4, 2}, 2), (std::vector<int64_t>{0, 1, 1, 1, 0}));
   EXPECT_EQ(balanced_owners({3, 4}, 1), (std::vector<int64_t>{0, 0}));
 }
 
