@@ -1,17 +1,22 @@
 // train-llm train: wires data, model, optimizer and observers, and trains.
 
+#include <cstdlib>
 #include <filesystem>
+#include <thread>
 
 #include "apps/commands.h"
 #include "apps/run_setup.h"
 #include "fathom/base/file.h"
+#include "fathom/base/hash.h"
 #include "fathom/io/checkpoint_directory.h"
 #include "fathom/io/observers.h"
 #include "fathom/io/run_lock.h"
 #include "fathom/model/check.h"
 #include "fathom/model/cost.h"
 #include "fathom/train/device.h"
+#include "fathom/train/parallel.h"
 #include "fathom/train/trainer.h"
+#include "fathom/version.h"
 
 namespace fathom {
 namespace {
@@ -43,12 +48,13 @@ std::optional<fs::path> checkpoint_to_resume(const std::string& resume, const fs
   return newest->directory;
 }
 
-/// Evaluates every eval.interval steps, at the start and at the end.
+/// Evaluates every eval.interval steps, at the start and at the end, on all ranks together.
 class EvaluationObserver : public Observer {
  public:
-  EvaluationObserver(const RunConfig& config, const RunData& data, RunOutput& output,
-                     const StopFlag& stop)
-      : config_(config), data_(data), output_(output), stop_(stop) {}
+  /// @param output null on ranks that don't write
+  EvaluationObserver(const RunConfig& config, const RunData& data, RunOutput* output,
+                     Parallel& parallel)
+      : config_(config), data_(data), output_(output), parallel_(parallel) {}
 
   void on_start(TrainState& state) override {
     if (is_due(state)) evaluate(state);
@@ -70,22 +76,26 @@ class EvaluationObserver : public Observer {
 
   void evaluate(TrainState& state) {
     if (data_.validation.empty()) return;
-    const Perplexity result = score(state.model, data_.validation, config_.data,
-                                    config_.train.rows_per_micro_batch(), stop_);
+    parallel_.enter("evaluation");
+    const int64_t rows = std::min(config_.train.rows_per_micro_batch(),
+                                  config_.train.global_batch_size / parallel_.size());
+    const Perplexity result = score(state.model, data_.validation, config_.data, rows,
+                                    parallel_.stop(), parallel_.if_several());
     state.evaluated_step = state.step;
-    output_.record("eval", state,
-                   {{"val/loss", result.loss},
-                    {"val/ppl", result.perplexity()},
-                    {"val/unigram_loss", result.unigram_loss},
-                    {"val/tokens", result.targets}});
-    output_.progress().line(cat("step ", state.step, " val/loss ", result.loss, " val/ppl ",
-                                result.perplexity(), " on ", result.targets, " tokens"));
+    if (output_ == nullptr) return;
+    output_->record("eval", state,
+                    {{"val/loss", result.loss},
+                     {"val/ppl", result.perplexity()},
+                     {"val/unigram_loss", result.unigram_loss},
+                     {"val/tokens", result.targets}});
+    output_->progress().line(cat("step ", state.step, " val/loss ", result.loss, " val/ppl ",
+                                 result.perplexity(), " on ", result.targets, " tokens"));
   }
 
   const RunConfig& config_;
   const RunData& data_;
-  RunOutput& output_;
-  const StopFlag& stop_;
+  RunOutput* output_;
+  Parallel& parallel_;
 };
 
 /// A model that isn't what its plan says must not be trained.
@@ -103,10 +113,10 @@ struct Resumed {
 /// The state to train from: new, that of a model's weights, or a checkpoint's.
 Resumed make_state(const RunConfig& config, const torch::Device& device,
                    const std::optional<fs::path>& checkpoint, const RunIdentity& identity,
-                   const Choices& choices, const Log& log) {
+                   const Choices& choices, Shard optimizer_shard, const Log& log) {
   const std::string& start = config.train.init_from;
   TrainState state = make_train_state(config, resolve_plan(config.model), device,
-                                      /*start=*/!checkpoint && start.empty());
+                                      /*start=*/!checkpoint && start.empty(), optimizer_shard);
   if (!checkpoint && !start.empty()) {
     require_same_plan(start, state.model->plan(), choices);
     load_weights(start, state.model, choices);
@@ -119,38 +129,58 @@ Resumed make_state(const RunConfig& config, const torch::Device& device,
   return {std::move(state), step};
 }
 
-void train_run(const LoadedConfig& loaded, const std::string& resume, Invocation& invocation) {
-  const RunConfig& config = loaded.config;
-  const Log& log = invocation.log();
-  const StopFlag& stop = invocation.stop();
-  const fs::path out_dir = config.train.out_dir;
-  const fs::path root = out_dir / "checkpoints";
-  const RunLock lock(out_dir);
-  require_writable(out_dir);
-  for (const std::string& warning : known_bad_pairings(config.model)) log.warn(warning);
-  const torch::Device device = choose_device(config.train.device);
-  apply_runtime_settings(config.train);
-  const RunData data = load_data(config, log, stop);
-  if (data.validation.empty()) log.info("data.validation is not set: nothing will be evaluated");
-  remove_leftovers(root, stop);
-  const auto checkpoint = checkpoint_to_resume(resume, root, log, stop);
-  const RunIdentity identity = identity_of(config, invocation.choices(), data, device);
-  auto [state, resume_step] =
-      make_state(config, device, checkpoint, identity, invocation.choices(), log);
-  if (resume_step) set_aside_newer(root, *resume_step);
-  require_plan(state.model, config);
-  write_text_file(out_dir / "config.yaml", dump_yaml(config, invocation.choices()));
+/// What several ranks need of a config.
+/// @throws ConfigError where the batch can't be shared evenly
+RunConfig config_of_rank(RunConfig config, const Launch& launch) {
+  if (config.train.global_batch_size % launch.world_size != 0)
+    throw ConfigError(cat("train.global_batch_size is ", config.train.global_batch_size,
+                          "; it must be a multiple of the number of processes (", launch.world_size,
+                          ")"));
+  const auto cores = static_cast<int64_t>(std::max(1U, std::thread::hardware_concurrency()));
+  if (launch.world_size > 1 && !config.train.threads)
+    config.train.threads = std::max<int64_t>(1, cores / launch.local_world_size);
+  return config;
+}
 
-  log.info(cat("training ", count_parameters(config.model, state.model->plan()).total(),
-               " parameters on ", device_name(device), ", ", identity.numerics, ", into ",
-               out_dir.string()));
-  RunOutput output(out_dir, resume_step, config.total_steps(), config.log.tensorboard, log);
-  MetricsObserver metrics(output, config,
-                          training_flops_per_token(config.model, config.data.sequence_length));
-  EvaluationObserver evaluation(config, data, output, stop);
-  CheckpointObserver checkpoints(root,
+/// Takes the output directory and finds the checkpoint to go on from: on rank 0, for all.
+std::optional<fs::path> open_output(const RunConfig& config, const std::string& resume,
+                                    Invocation& invocation, Parallel& parallel,
+                                    std::optional<RunLock>& lock) {
+  const std::string found = parallel.on_main("start", [&]() -> std::string {
+    const fs::path out_dir = config.train.out_dir, root = out_dir / "checkpoints";
+    lock.emplace(out_dir);
+    require_writable(out_dir);
+    for (const std::string& warning : known_bad_pairings(config.model))
+      invocation.log().warn(warning);
+    remove_leftovers(root, invocation.stop());
+    const auto checkpoint = checkpoint_to_resume(resume, root, invocation.log(), invocation.stop());
+    return checkpoint ? fs::absolute(*checkpoint).string() : "";
+  });
+  if (found.empty()) return std::nullopt;
+  return found;
+}
+
+/// Trains with observers of this rank: all evaluate and save together, rank 0 writes.
+void train_observed(const RunConfig& config, const RunData& data, const RunIdentity& identity,
+                    TrainState& state, std::optional<int64_t> resume_step, Invocation& invocation,
+                    Parallel& parallel) {
+  const fs::path out_dir = config.train.out_dir;
+  std::optional<RunOutput> output;
+  std::optional<MetricsObserver> metrics;
+  std::vector<Observer*> observers;
+  if (parallel.is_main()) {
+    output.emplace(out_dir, resume_step, config.total_steps(), config.log.tensorboard,
+                   invocation.log());
+    const double flops = training_flops_per_token(config.model, config.data.sequence_length);
+    metrics.emplace(*output, config, flops / static_cast<double>(parallel.size()));
+    observers.push_back(&*metrics);
+  }
+  RunOutput* writer = output ? &*output : nullptr;
+  EvaluationObserver evaluation(config, data, writer, parallel);
+  CheckpointObserver checkpoints(out_dir / "checkpoints",
                                  checkpoint_content(config, data, identity, invocation.choices()),
-                                 config.checkpoint, output, stop);
+                                 config.checkpoint, writer, parallel.stop(), parallel);
+  observers.insert(observers.end(), {&evaluation, &checkpoints});
   std::vector<TokenFile> files;
   for (const TokenFile& file : data.train) files.push_back(TokenFile::open(file.path()));
   const Loader loader(std::move(files), config.data, config.train.global_batch_size);
@@ -161,12 +191,67 @@ void train_run(const LoadedConfig& loaded, const std::string& resume, Invocation
     ++next_step;
     return ahead.next();
   };
-  train(config, state, batches, {&metrics, &evaluation, &checkpoints}, stop,
-        invocation.integer("stop-after", INT64_MAX, 1, INT64_MAX));
+  train(config, state, batches, observers, parallel.stop(),
+        invocation.integer("stop-after", INT64_MAX, 1, INT64_MAX), parallel.if_several());
+}
+
+void train_run(const RunConfig& config, const std::string& resume, Invocation& invocation,
+               Parallel& parallel) {
+  const Log log(/*quiet=*/!parallel.is_main());
+  const fs::path out_dir = config.train.out_dir;
+  std::optional<RunLock> lock;
+  const auto checkpoint = open_output(config, resume, invocation, parallel, lock);
+  const torch::Device device = choose_device(config.train.device);
+  apply_runtime_settings(config.train);
+  const RunData data = load_data(config, log, invocation.stop(), parallel);
+  if (data.validation.empty()) log.info("data.validation is not set: nothing will be evaluated");
+  const RunIdentity identity =
+      identity_of(config, invocation.choices(), data, device, parallel.size());
+  parallel.enter("building the model");
+  auto [state, resume_step] = make_state(config, device, checkpoint, identity, invocation.choices(),
+                                         parallel.optimizer_shard(), log);
+  require_plan(state.model, config);
+  parallel.attach(state);
+  parallel.on_main("start", [&] {
+    if (resume_step) set_aside_newer(out_dir / "checkpoints", *resume_step);
+    write_text_file(out_dir / "config.yaml", dump_yaml(config, invocation.choices()));
+    return std::string();
+  });
+  log.info(cat("training ", count_parameters(config.model, state.model->plan()).total(),
+               " parameters on ", device_name(device), ", ", identity.numerics, ", into ",
+               out_dir.string()));
+  train_observed(config, data, identity, state, resume_step, invocation, parallel);
+}
+
+/// Tells the other ranks why this one ends, while its error is on the way to main.
+void end_of_rank(Parallel& parallel) {
+  try {
+    throw;
+  } catch (const Error& error) {
+    const bool agreed = parallel.stop().requested() && error.exit_code() > 128;
+    if (agreed) return parallel.leave();
+    parallel.fail(error.exit_code(), error.what());
+  } catch (const std::exception& error) {
+    parallel.fail(1, error.what());
+  }
 }
 
 int run(Invocation& invocation) {
-  train_run(invocation.load_config(), invocation.text("resume", "auto"), invocation);
+  const Launch launch = read_launch([](const char* name) { return std::getenv(name); });
+  const RunConfig given = invocation.load_config().config;
+  const RunConfig config = config_of_rank(given, launch);
+  const std::string resume = invocation.text("resume", "auto");
+  const std::string same =
+      sha256(cat(FATHOM_VERSION, "\n", resume, "\n", invocation.text("stop-after", ""), "\n",
+                 dump_yaml(given, invocation.choices())));
+  Parallel parallel(launch, config.parallel, invocation.stop(), same);
+  try {
+    train_run(config, resume, invocation, parallel);
+    parallel.leave();
+  } catch (...) {
+    end_of_rank(parallel);
+    throw;
+  }
   return 0;
 }
 

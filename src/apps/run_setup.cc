@@ -1,5 +1,6 @@
 #include "apps/run_setup.h"
 
+#include "fathom/base/json.h"
 #include "fathom/data/prepare.h"
 #include "fathom/train/device.h"
 
@@ -42,32 +43,60 @@ RunData load_data(const RunConfig& config, const Log& log, const StopFlag& stop)
   return data;
 }
 
+RunData load_data(const RunConfig& config, const Log& log, const StopFlag& stop,
+                  Parallel& parallel) {
+  std::optional<RunData> data;
+  const auto paths = [](const std::vector<TokenFile>& files) {
+    Json list = Json::array();
+    for (const TokenFile& file : files)
+      list.push_back(std::filesystem::absolute(file.path()).string());
+    return list;
+  };
+  const std::string made = parallel.on_main("preparing data", [&] {
+    data = load_data(config, log, stop);
+    return Json{{"train", paths(data->train)}, {"validation", paths(data->validation)}}.dump();
+  });
+  if (data) return std::move(*data);
+  data.emplace(
+      RunData{.tokenizer = Tokenizer::load(config.data.tokenizer), .train = {}, .validation = {}});
+  const Json found = parse_json(made, "rank 0");
+  for (const Json& path : found["train"])
+    data->train.push_back(TokenFile::open(path.get<std::string>()));
+  for (const Json& path : found["validation"])
+    data->validation.push_back(TokenFile::open(path.get<std::string>()));
+  return std::move(*data);
+}
+
 RunIdentity identity_of(const RunConfig& config, const Choices& choices, const RunData& data,
-                        const torch::Device& device) {
+                        const torch::Device& device, int64_t num_ranks) {
   RunIdentity identity;
   identity.config = effective_values(config, choices);
   for (const TokenFile& file : data.train)
     identity.train_data += (identity.train_data.empty() ? "" : " ") + file.info().content_checksum;
   identity.tokenizer = data.tokenizer.checksum();
   identity.numerics = numerics_fingerprint(device);
+  if (num_ranks > 1) identity.numerics += cat(", ", num_ranks, " processes");
   return identity;
 }
 
 EvaluationSource evaluation_batches(const std::vector<TokenFile>& files, const DataConfig& config,
-                                    int64_t rows_per_batch) {
+                                    int64_t rows_per_batch, Parallel* parallel) {
+  const Shard shard = parallel ? Shard{parallel->rank(), parallel->size()} : Shard{};
   std::vector<TokenFile> opened;
   for (const TokenFile& file : files) opened.push_back(TokenFile::open(file.path()));
-  const auto loader =
-      std::make_shared<const EvaluationLoader>(std::move(opened), config, rows_per_batch);
-  return [loader, next = int64_t{0}]() mutable -> std::optional<Batch> {
+  const auto loader = std::make_shared<const EvaluationLoader>(
+      std::move(opened), config, rows_per_batch * shard.world_size, shard);
+  return [loader, parallel, next = int64_t{0}]() mutable -> std::optional<Batch> {
     if (next == loader->num_batches()) return std::nullopt;
+    if (parallel != nullptr) parallel->agree();
     return loader->batch(next++);
   };
 }
 
 Perplexity score(Llama& model, const std::vector<TokenFile>& files, const DataConfig& config,
-                 int64_t rows_per_batch, const StopFlag& stop) {
-  return evaluate_perplexity(model, evaluation_batches(files, config, rows_per_batch), stop);
+                 int64_t rows_per_batch, const StopFlag& stop, Parallel* parallel) {
+  return evaluate_perplexity(model, evaluation_batches(files, config, rows_per_batch, parallel),
+                             stop, parallel);
 }
 
 Tokenizer load_tokenizer(const std::filesystem::path& model_directory) {

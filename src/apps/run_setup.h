@@ -25,18 +25,24 @@ struct RunData {
 /// are missing
 RunData load_data(const RunConfig& config, const Log& log, const StopFlag& stop);
 
+/// The same for several ranks: rank 0 prepares, the others open what it has made.
+RunData load_data(const RunConfig& config, const Log& log, const StopFlag& stop,
+                  Parallel& parallel);
+
 /// The identity of a run, for its checkpoints.
+/// @param num_ranks that the order of additions depends on
 RunIdentity identity_of(const RunConfig& config, const Choices& choices, const RunData& data,
-                        const torch::Device& device);
+                        const torch::Device& device, int64_t num_ranks = 1);
 
 /// The first data.validation_tokens targets of some token files, batch by batch.
-/// @param rows_per_batch rows that go through the model at once
+/// @param rows_per_batch rows that go through the model at once, on each rank
+/// @param parallel ranks that share each batch, and agree on a stop before it
 EvaluationSource evaluation_batches(const std::vector<TokenFile>& files, const DataConfig& config,
-                                    int64_t rows_per_batch);
+                                    int64_t rows_per_batch, Parallel* parallel = nullptr);
 
 /// Scores them.
 Perplexity score(Llama& model, const std::vector<TokenFile>& files, const DataConfig& config,
-                 int64_t rows_per_batch, const StopFlag& stop);
+                 int64_t rows_per_batch, const StopFlag& stop, Parallel* parallel = nullptr);
 
 /// The tokenizer of a model directory. @throws CheckpointError if it has none
 Tokenizer load_tokenizer(const std::filesystem::path& model_directory);

@@ -87,6 +87,18 @@ void LogConfig::declare(Fields& f) {
   f.add("tensorboard", &tensorboard, "write TensorBoard event files to OUT/tb");
 }
 
+void ParallelConfig::declare(Fields& f) {
+  f.add("zero_stage", &zero_stage,
+        "1: each process keeps the optimizer's moments of its share of the parameters (ZeRO-1)",
+        {.at_least = 0, .at_most = 1});
+  f.add("timeout_seconds", &timeout_seconds,
+        "a process that others wait for this long is lost; more than a step takes",
+        {.at_least = 1, .at_most = 86400});
+  f.add("checksum_interval", &checksum_interval,
+        "steps between comparisons of gradients and weights across processes; 0 = never",
+        {.at_least = 0});
+}
+
 void RunConfig::declare(Fields& f) {
   f.section("model", model);
   f.section("data", data);
@@ -96,6 +108,7 @@ void RunConfig::declare(Fields& f) {
   f.section("eval", eval);
   f.section("checkpoint", checkpoint);
   f.section("log", log);
+  f.section("parallel", parallel);
 }
 
 int64_t RunConfig::total_steps() const {

@@ -1,7 +1,6 @@
 #include "fathom/eval/perplexity.h"
 
 #include <cmath>
-#include <unordered_map>
 
 #include "fathom/base/error.h"
 #include "fathom/train/step.h"
@@ -11,9 +10,10 @@ namespace fathom {
 namespace {
 
 /// Of counts that add up to `total`, in nats.
-double entropy(const std::unordered_map<int64_t, int64_t>& counts, int64_t total) {
+double entropy(const std::vector<int64_t>& counts, int64_t total) {
   double sum = 0;
-  for (const auto& [token, count] : counts) {
+  for (const int64_t count : counts) {
+    if (count == 0) continue;
     const double share = static_cast<double>(count) / static_cast<double>(total);
     sum -= share * std::log(share);
   }
@@ -24,26 +24,31 @@ double entropy(const std::unordered_map<int64_t, int64_t>& counts, int64_t total
 
 double Perplexity::perplexity() const { return std::exp(loss); }
 
-Perplexity evaluate_perplexity(Llama& model, const EvaluationSource& batches,
-                               const StopFlag& stop) {
+Perplexity evaluate_perplexity(Llama& model, const EvaluationSource& batches, const StopFlag& stop,
+                               Parallel* parallel) {
   const torch::NoGradGuard no_grad;
-  torch::Tensor total;
+  torch::Tensor total =
+      torch::zeros({}, torch::TensorOptions(torch::kFloat64).device(model->device()));
   Perplexity result;
-  std::unordered_map<int64_t, int64_t> counts;
+  std::vector<int64_t> counts(static_cast<size_t>(model->config().vocab_size));  // by token
   while (const std::optional<Batch> batch = batches()) {
     stop.check();
-    const BatchTensors rows = to_device(*batch, model->device());
-    const torch::Tensor sum =
-        model->loss(rows.input_BT, rows.target_BT, 1.0, {.document_BT = rows.document_BT})
-            .to(torch::kFloat64);
-    total = total.defined() ? total + sum : sum;
     result.targets += batch->targets;
-    for (const int64_t target : batch->target) counts[target] += target != kIgnoredTarget;
+    if (batch->rows == 0) continue;  // the last batch may have fewer rows than there are ranks
+    const BatchTensors rows = to_device(*batch, model->device());
+    total += model->loss(rows.input_BT, rows.target_BT, 1.0, {.document_BT = rows.document_BT});
+    for (const int64_t target : batch->target) {
+      if (target != kIgnoredTarget) ++counts[static_cast<size_t>(target)];
+    }
   }
   if (result.targets == 0)
     throw DataError("there is nothing to score: the text has no document of two tokens");
+  total = total.cpu();
+  if (parallel != nullptr) {
+    parallel->sum(total);
+    parallel->sum(torch::from_blob(counts.data(), {model->config().vocab_size}, torch::kInt64));
+  }
   result.loss = total.item<double>() / static_cast<double>(result.targets);
-  counts.erase(kIgnoredTarget);
   result.unigram_loss = entropy(counts, result.targets);
   return result;
 }

@@ -139,7 +139,7 @@ CopyPlan plan_copy(const Llama& shape, const ModelWeights& weights, bool folded,
   return plan;
 }
 
-void write_shard(const fs::path& path, const Shard& shard, const CopyPlan& plan,
+void write_shard(const fs::path& path, const WeightShard& shard, const CopyPlan& plan,
                  const ModelWeights& weights, const StopFlag& stop) {
   SafetensorsWriter writer(path, shard.tensors);
   const std::vector<TensorSpec> order = writer.order();
@@ -324,8 +324,8 @@ ModelDescription copy_model(const fs::path& from, const fs::path& to, const Copy
 
   NewDirectory output(to);
   require_free_space(output.path(), bytes);
-  const std::vector<Shard> shards = plan_shards(plan.specs, options.max_shard_bytes);
-  for (const Shard& shard : shards)
+  const std::vector<WeightShard> shards = plan_shards(plan.specs, options.max_shard_bytes);
+  for (const WeightShard& shard : shards)
     write_shard(output.path() / shard.file, shard, plan, weights, stop);
   if (shards.size() > 1) write_text_file(output.path() / kWeightsIndex, index_json(shards));
   write_hugging_face_files(output.path(), description, tokenizer, choices);

@@ -87,23 +87,32 @@ void MetricsObserver::on_step(const StepEvent& event) {
 }
 
 CheckpointObserver::CheckpointObserver(std::filesystem::path root, CheckpointContent content,
-                                       const CheckpointConfig& config, RunOutput& output,
-                                       const StopFlag& stop)
+                                       const CheckpointConfig& config, RunOutput* output,
+                                       const StopFlag& stop, Parallel& parallel)
     : root_(std::move(root)),
       content_(std::move(content)),
       config_(config),
       output_(output),
-      stop_(stop) {}
+      stop_(stop),
+      parallel_(parallel) {}
 
 void CheckpointObserver::on_start(TrainState& state) {
   if (state.step > 0) saved_step_ = state.step;
 }
 
 void CheckpointObserver::save(TrainState& state) {
-  output_.metrics().sync();
-  const std::filesystem::path directory = save_checkpoint(root_, state, content_);
+  const GatheredMoments moments(parallel_);
+  parallel_.on_main("saving", [&] {
+    write(state);
+    return std::string();
+  });
   saved_step_ = state.step;
-  output_.record("checkpoint", state, {{"path", directory.filename().string()}});
+}
+
+void CheckpointObserver::write(TrainState& state) {
+  output_->metrics().sync();
+  const std::filesystem::path directory = save_checkpoint(root_, state, content_);
+  output_->record("checkpoint", state, {{"path", directory.filename().string()}});
   if (!stop_.requested()) keep_last(root_, config_.keep_last, stop_);
 }
 
@@ -112,10 +121,11 @@ void CheckpointObserver::on_step(const StepEvent& event) {
   try {
     save(event.state);
   } catch (const DiskError& error) {
-    output_.progress().line(cat("warning: no checkpoint of step ", event.state.step, ": ",
-                                error.what(),
-                                "; older ones are kept, and the next is tried at step ",
-                                event.state.step + config_.interval));
+    if (output_ == nullptr) return;
+    output_->progress().line(cat("warning: no checkpoint of step ", event.state.step, ": ",
+                                 error.what(),
+                                 "; older ones are kept, and the next is tried at step ",
+                                 event.state.step + config_.interval));
   }
 }
 

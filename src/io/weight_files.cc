@@ -106,8 +106,8 @@ void WeightFiles::open_shards(const fs::path& directory) {
   }
 }
 
-std::vector<Shard> plan_shards(const std::vector<TensorSpec>& tensors, uint64_t max_bytes) {
-  std::vector<Shard> shards(1);
+std::vector<WeightShard> plan_shards(const std::vector<TensorSpec>& tensors, uint64_t max_bytes) {
+  std::vector<WeightShard> shards(1);
   uint64_t bytes = 0;
   for (const TensorSpec& tensor : tensors) {
     const uint64_t size = tensor.num_bytes();
@@ -126,10 +126,10 @@ std::vector<Shard> plan_shards(const std::vector<TensorSpec>& tensors, uint64_t 
   return shards;
 }
 
-std::string index_json(const std::vector<Shard>& shards) {
+std::string index_json(const std::vector<WeightShard>& shards) {
   uint64_t bytes = 0;
   WeightMap map;
-  for (const Shard& shard : shards) {
+  for (const WeightShard& shard : shards) {
     for (const TensorSpec& tensor : shard.tensors) {
       bytes += tensor.num_bytes();
       map[tensor.name] = shard.file;

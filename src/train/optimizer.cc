@@ -2,7 +2,9 @@
 
 #include <ATen/record_function.h>
 
+#include <algorithm>
 #include <array>
+#include <numeric>
 
 #include "fathom/base/names.h"
 
@@ -14,19 +16,44 @@ constexpr std::array kOptimizers = {
     OptimizerRow{"adamw", true, "moments of g; w shrinks by lr wd", "arXiv:1711.05101"},
 };
 
+/// Zeros like a parameter, or its shape alone.
+torch::Tensor start_moment(const torch::Tensor& parameter, bool owned) {
+  if (owned) return torch::zeros_like(parameter).detach();
+  return torch::empty_like(parameter, torch::TensorOptions(torch::kMeta)).detach();
+}
+
 }  // namespace
+
+std::vector<int64_t> balanced_owners(const std::vector<int64_t>& sizes, int64_t ranks) {
+  std::vector<size_t> order(sizes.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::stable_sort(order.begin(), order.end(),
+                   [&](size_t a, size_t b) { return sizes[a] > sizes[b]; });
+  std::vector<int64_t> load(static_cast<size_t>(ranks)), owners(sizes.size());
+  for (const size_t i : order) {
+    const auto least = std::min_element(load.begin(), load.end());
+    owners[i] = least - load.begin();
+    *least += sizes[i];
+  }
+  return owners;
+}
 
 std::span<const OptimizerRow> optimizers() { return kOptimizers; }
 
 Optimizer::Optimizer(const OptimizerConfig& config,
-                     const torch::OrderedDict<std::string, torch::Tensor>& parameters)
+                     const torch::OrderedDict<std::string, torch::Tensor>& parameters, Shard shard)
     : config_(config),
       decoupled_decay_(find_row(optimizers(), config.name, "optimizer.name").decoupled_decay) {
+  std::vector<int64_t> sizes;
+  for (const auto& entry : parameters) sizes.push_back(entry.value().numel());
+  const std::vector<int64_t> owners = balanced_owners(sizes, shard.world_size);
   for (const auto& entry : parameters) {
     const torch::Tensor& parameter = entry.value();
-    (parameter.dim() > 1 ? decayed_ : not_decayed_).push_back(states_.size());
-    states_.push_back({entry.key(), parameter, torch::zeros_like(parameter).detach(),
-                       torch::zeros_like(parameter).detach()});
+    const int64_t owner = owners[states_.size()];
+    const bool owned = owner == shard.rank;
+    if (owned) (parameter.dim() > 1 ? decayed_ : not_decayed_).push_back(states_.size());
+    states_.push_back({entry.key(), parameter, start_moment(parameter, owned),
+                       start_moment(parameter, owned), owner});
   }
   step_count_ = torch::zeros(
       {}, states_.front().parameter.options().dtype(torch::kFloat32).requires_grad(false));

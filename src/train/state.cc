@@ -9,13 +9,13 @@ Precision precision_of(const TrainConfig& config) {
 }
 
 TrainState make_train_state(const RunConfig& config, ModelPlan plan, torch::Device device,
-                            bool start) {
+                            bool start, Shard optimizer_shard) {
   const Precision precision = precision_of(config.train);
   Llama model(config.model, std::move(plan),
               torch::TensorOptions(precision.parameters).device(device), precision.compute);
   if (start) model->start_weights(config.train.seed);
   model->set_activation_checkpointing(config.train.activation_checkpointing);
-  Optimizer optimizer(config.optimizer, model->named_parameters());
+  Optimizer optimizer(config.optimizer, model->named_parameters(), optimizer_shard);
   return {.model = model,
           .optimizer = std::move(optimizer),
           .newly_started = start,

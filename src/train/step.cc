@@ -42,7 +42,7 @@ BatchTensors to_device(const Batch& batch, const torch::Device& device) {
 }
 
 torch::Tensor accumulate_gradients(Llama& model, const BatchTensors& batch, int64_t targets,
-                                   int64_t rows_per_micro_batch) {
+                                   int64_t rows_per_micro_batch, Parallel* parallel) {
   // Dividing by the count of the whole batch first makes the sum over micro-batches the mean over
   // tokens.
   const double scale = 1.0 / static_cast<double>(std::max<int64_t>(targets, 1));
@@ -52,17 +52,22 @@ torch::Tensor accumulate_gradients(Llama& model, const BatchTensors& batch, int6
     const BatchTensors part = batch.rows(begin, std::min(rows_per_micro_batch, rows - begin));
     const torch::Tensor loss =
         model->loss(part.input_BT, part.target_BT, scale, {.document_BT = part.document_BT});
-    loss.backward();
     total = total.defined() ? total + loss.detach() : loss.detach();
+    const bool last = begin + rows_per_micro_batch >= rows;
+    if (last && parallel != nullptr) parallel->expect_gradients(total);
+    loss.backward();
   }
-  return total;
+  return parallel == nullptr ? total : parallel->finish_gradients();
 }
 
 StepResult train_step(TrainState& state, const Batch& batch, int64_t rows_per_micro_batch,
-                      double lr, double clip) {
+                      double lr, double clip, Parallel* parallel) {
   for (torch::Tensor& parameter : state.model->parameters()) parameter.mutable_grad().reset();
-  const torch::Tensor loss = accumulate_gradients(
-      state.model, to_device(batch, state.model->device()), batch.targets, rows_per_micro_batch);
+  const torch::Device device = state.model->device();
+  const BatchTensors rows =
+      parallel == nullptr ? to_device(batch, device) : to_device(parallel->share(batch), device);
+  const torch::Tensor loss =
+      accumulate_gradients(state.model, rows, batch.targets, rows_per_micro_batch, parallel);
   const torch::NoGradGuard no_grad;
   const torch::Tensor norm = gradient_norm(state.model);
   state.step += 1;
@@ -73,6 +78,7 @@ StepResult train_step(TrainState& state, const Batch& batch, int64_t rows_per_mi
   const torch::Tensor divisor = clip > 0 ? (norm / clip).clamp_min(1.0) : torch::ones_like(norm);
   state.optimizer.step(lr, divisor.to(torch::kFloat32),
                        (state.first_bad_step != 0).to(torch::kFloat32));
+  if (parallel != nullptr) parallel->share_update();
   return {loss, norm};
 }
 

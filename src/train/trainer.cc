@@ -70,18 +70,20 @@ void profile_at_start(TrainState& state, const BatchSource& batches) {
 }
 
 void train_until(const RunConfig& config, TrainState& state, const BatchSource& batches,
-                 const std::vector<Observer*>& observers, const StopFlag& stop, int64_t last_step) {
+                 const std::vector<Observer*>& observers, const StopFlag& stop, int64_t last_step,
+                 Parallel* parallel) {
   const int64_t total = config.total_steps();
   profile_at_start(state, batches);
   for (Observer* observer : observers) observer->on_start(state);
   while (state.step < last_step) {
+    if (parallel != nullptr) parallel->begin_step(state.step + 1);
     stop.check();
     const auto start = std::chrono::steady_clock::now();
     const Batch batch = batches(state.step);
     const double lr =
         learning_rate(config.lr_scheduler, config.optimizer.lr, state.step + 1, total);
-    const StepResult result =
-        train_step(state, batch, config.train.rows_per_micro_batch(), lr, config.train.grad_clip);
+    const StepResult result = train_step(state, batch, config.train.rows_per_micro_batch(), lr,
+                                         config.train.grad_clip, parallel);
     if (is_read(config, state.step)) check_finite(config, state, batches);
     const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
     const StepEvent event{state, result, lr, taken.count(),
@@ -104,10 +106,11 @@ void check_finite(const RunConfig& config, TrainState& state, const BatchSource&
 }
 
 void train(const RunConfig& config, TrainState& state, const BatchSource& batches,
-           const std::vector<Observer*>& observers, const StopFlag& stop, int64_t stop_after) {
+           const std::vector<Observer*>& observers, const StopFlag& stop, int64_t stop_after,
+           Parallel* parallel) {
   const int64_t total = config.total_steps();
   try {
-    train_until(config, state, batches, observers, stop, std::min(total, stop_after));
+    train_until(config, state, batches, observers, stop, std::min(total, stop_after), parallel);
   } catch (const Interrupted&) {
     check_finite(config, state, batches);
     for (Observer* observer : observers) observer->on_end(state, /*complete=*/false);

@@ -114,7 +114,7 @@ TEST(PlanShards, FillsFilesInOrderAndKeepsATensorWhole) {
   };
   const std::vector<TensorSpec> tensors = {tensor("a", 10), tensor("b", 15), tensor("c", 1),
                                            tensor("d", 100), tensor("e", 1)};
-  const std::vector<Shard> shards = plan_shards(tensors, 100);
+  const std::vector<WeightShard> shards = plan_shards(tensors, 100);
   ASSERT_EQ(shards.size(), 4U);
   EXPECT_EQ(shards[0].file, "model-00001-of-00004.safetensors");
   EXPECT_EQ(shards[0].tensors.size(), 2U);  // 100 bytes

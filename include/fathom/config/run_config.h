@@ -87,6 +87,15 @@ struct LogConfig {
   void declare(Fields& f);
 };
 
+/// Several processes that train one model; without effect where there is one.
+struct ParallelConfig {
+  int64_t zero_stage = 0;
+  int64_t timeout_seconds = 300;
+  int64_t checksum_interval = 100;
+
+  void declare(Fields& f);
+};
+
 struct RunConfig {
   ModelConfig model;
   DataConfig data;
@@ -96,6 +105,7 @@ struct RunConfig {
   EvalConfig eval;
   CheckpointConfig checkpoint;
   LogConfig log;
+  ParallelConfig parallel;
 
   void declare(Fields& f);
   /// Steps of the whole run: max_steps, or as many as max_tokens positions take.

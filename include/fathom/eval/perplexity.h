@@ -8,6 +8,7 @@
 #include "fathom/base/stop.h"
 #include "fathom/data/batch.h"
 #include "fathom/model/llama.h"
+#include "fathom/train/parallel.h"
 
 namespace fathom {
 
@@ -26,7 +27,9 @@ struct Perplexity {
 using EvaluationSource = std::function<std::optional<Batch>()>;
 
 /// Scores every non-ignored target once. Waits for the device only at the end.
+/// @param parallel the ranks of which each scores its share of every batch; all get the result
 /// @throws Interrupted when asked to stop; DataError if there is nothing to score
-Perplexity evaluate_perplexity(Llama& model, const EvaluationSource& batches, const StopFlag& stop);
+Perplexity evaluate_perplexity(Llama& model, const EvaluationSource& batches, const StopFlag& stop,
+                               Parallel* parallel = nullptr);
 
 }  // namespace fathom

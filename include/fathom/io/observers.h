@@ -12,6 +12,7 @@
 #include "fathom/io/metrics.h"
 #include "fathom/io/tensorboard.h"
 #include "fathom/train/observer.h"
+#include "fathom/train/parallel.h"
 
 namespace fathom {
 
@@ -55,25 +56,30 @@ class MetricsObserver : public Observer {
   int64_t steps_ = 0;
 };
 
-/// Saves every `interval` steps and at the end, and removes older checkpoints. A full disk during
+/// Saves every `interval` steps and at the end, and removes older checkpoints. Every rank has one:
+/// rank 0 writes, from what the others give it. A full disk during
 /// the run costs that checkpoint only: the run goes on and warns; at the end it is an error.
 class CheckpointObserver : public Observer {
  public:
   /// @param root OUT/checkpoints
+  /// @param output null on ranks that don't write
   CheckpointObserver(std::filesystem::path root, CheckpointContent content,
-                     const CheckpointConfig& config, RunOutput& output, const StopFlag& stop);
+                     const CheckpointConfig& config, RunOutput* output, const StopFlag& stop,
+                     Parallel& parallel);
   void on_start(TrainState& state) override;
   void on_step(const StepEvent& event) override;
   void on_end(TrainState& state, bool complete) override;
 
  private:
   void save(TrainState& state);
+  void write(TrainState& state);
 
   std::filesystem::path root_;
   CheckpointContent content_;
   CheckpointConfig config_;
-  RunOutput& output_;
+  RunOutput* output_;
   const StopFlag& stop_;
+  Parallel& parallel_;
   int64_t saved_step_ = -1;
 };
 

@@ -38,17 +38,17 @@ class WeightFiles {
 };
 
 /// A file of weights that is to be written.
-struct Shard {
+struct WeightShard {
   std::string file;  ///< model.safetensors, or model-00001-of-00003.safetensors
   std::vector<TensorSpec> tensors;
 };
 
 /// Distributes tensors, in their order, over files of at most `max_bytes`; a larger tensor has a
 /// file of its own.
-std::vector<Shard> plan_shards(const std::vector<TensorSpec>& tensors, uint64_t max_bytes);
+std::vector<WeightShard> plan_shards(const std::vector<TensorSpec>& tensors, uint64_t max_bytes);
 
 /// model.safetensors.index.json of several shards.
-std::string index_json(const std::vector<Shard>& shards);
+std::string index_json(const std::vector<WeightShard>& shards);
 
 inline constexpr const char* kWeightsFile = "model.safetensors";
 inline constexpr const char* kWeightsIndex = "model.safetensors.index.json";

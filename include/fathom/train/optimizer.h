@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "fathom/config/run_config.h"
+#include "fathom/data/loader.h"
 
 namespace fathom {
 
@@ -25,23 +26,31 @@ struct OptimizerRow {
 /// All optimizers that `optimizer.name` can name.
 std::span<const OptimizerRow> optimizers();
 
-/// A parameter and its moments, which have its dtype, shape and device.
+/// A parameter and its moments, which have its dtype, shape and device. The moments that another
+/// rank owns are on the meta device: shapes without memory.
 struct ParameterState {
   std::string name;
   torch::Tensor parameter;
   torch::Tensor first_moment;
   torch::Tensor second_moment;
+  int64_t owner = 0;  ///< rank that updates the parameter
 };
+
+/// The owner of each parameter: whole parameters, the largest first, each to the rank that has the
+/// least so far.
+/// @param sizes elements of each parameter
+std::vector<int64_t> balanced_owners(const std::vector<int64_t>& sizes, int64_t ranks);
 
 /// Updates parameters in place, all in one kernel call. Weight decay acts on matrices only.
 class Optimizer {
  public:
   /// @param parameters in the order in which they are updated
+  /// @param shard this rank and the number of ranks that share the parameters (ZeRO-1)
   /// @throws ConfigError for an unknown optimizer
   Optimizer(const OptimizerConfig& config,
-            const torch::OrderedDict<std::string, torch::Tensor>& parameters);
+            const torch::OrderedDict<std::string, torch::Tensor>& parameters, Shard shard = {});
 
-  /// One update from the parameters' `.grad`.
+  /// One update of the parameters that this rank owns, from their `.grad`.
   /// @param lr learning rate of this step
   /// @param gradient_divisor float32 scalar that every gradient is divided by (clipping)
   /// @param skip float32 scalar: 1 leaves parameters, moments and step count as they are, decided

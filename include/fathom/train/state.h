@@ -34,9 +34,10 @@ struct TrainState {
   torch::Tensor first_bad_step;
 };
 
-/// Builds a model and its optimizer. @param start draws start values; false leaves the weights to
-/// be loaded
+/// Builds a model and its optimizer.
+/// @param start draws start values; false leaves the weights to be loaded
+/// @param optimizer_shard the ranks that share the optimizer's state (ZeRO-1)
 TrainState make_train_state(const RunConfig& config, ModelPlan plan, torch::Device device,
-                            bool start);
+                            bool start, Shard optimizer_shard = {});
 
 }  // namespace fathom

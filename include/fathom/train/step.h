@@ -4,6 +4,7 @@
 #include <torch/types.h>
 
 #include "fathom/data/batch.h"
+#include "fathom/train/parallel.h"
 #include "fathom/train/state.h"
 
 namespace fathom {
@@ -29,15 +30,19 @@ struct StepResult {
 /// Adds the gradients of a batch to the parameters' `.grad`: of the mean loss over `targets`, in
 /// micro-batches.
 /// @param targets non-ignored targets of the global batch
-/// @returns the mean loss (of these rows' share)
+/// @param parallel adds up gradients and loss over its ranks, during the last backward pass; null:
+/// nothing is shared
+/// @returns the mean loss (of these rows' share, or of all ranks' rows)
 torch::Tensor accumulate_gradients(Llama& model, const BatchTensors& batch, int64_t targets,
-                                   int64_t rows_per_micro_batch);
+                                   int64_t rows_per_micro_batch, Parallel* parallel = nullptr);
 
 /// Gradients, clipping and update of step `state.step + 1`, and the counters. A non-finite loss or
 /// gradient sets `first_bad_step` and leaves the weights of before.
 /// @param lr learning rate
+/// @param batch of all ranks
 /// @param clip largest gradient norm; 0 = no clipping
+/// @param parallel the ranks that share the batch; null: there is one
 StepResult train_step(TrainState& state, const Batch& batch, int64_t rows_per_micro_batch,
-                      double lr, double clip);
+                      double lr, double clip, Parallel* parallel = nullptr);
 
 }  // namespace fathom

@@ -1,0 +1,134 @@
+// Data parallel training: several processes ("ranks"), each with the whole model, that train on
+// their share of every batch.
+//
+//   Parallel parallel(launch, config.parallel, stop, sha256(dump));  // all ranks meet here
+//   const std::string made = parallel.on_main("preparing data", [&] { return prepare(); });
+//   parallel.attach(state);
+//   train(config, state, batches, observers, parallel.stop(), INT64_MAX, &parallel);
+//   parallel.leave();
+#pragma once
+
+#include <torch/types.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "fathom/base/stop.h"
+#include "fathom/config/run_config.h"
+#include "fathom/data/batch.h"
+#include "fathom/data/loader.h"
+#include "fathom/train/state.h"
+
+namespace fathom {
+
+/// Which process of a run this is, and where all of them meet.
+struct Launch {
+  int64_t rank = 0;
+  int64_t world_size = 1;
+  int64_t local_rank = 0;        ///< among the processes of this host
+  int64_t local_world_size = 1;  ///< processes of this host
+  std::string address = {};      ///< host of the store that the ranks meet in
+  uint16_t port = 0;
+  bool launcher_store = false;  ///< the launcher keeps the store: rank 0 joins it as a client
+  std::string attempt = "0";    ///< a launcher that starts all ranks again counts up
+  std::string interface = {};   ///< network interface that is asked for; "" = the one to `address`
+};
+
+/// Reads the variables of torchrun (RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, MASTER_PORT); where
+/// they are missing, those of a SLURM step. Without either there is one process.
+/// @param variable the value of an environment variable, or null
+/// @throws ConfigError for a variable that is missing beside others, or isn't what it should be
+Launch read_launch(const std::function<const char*(const char*)>& variable);
+
+/// The ranks of a run. Where there is one, every call does its work alone and at once.
+///
+/// A rank that dies, hangs or fails ends all others: a thread watches the ranks' signs of life,
+/// prints which rank was lost, its last step and what it did then, and ends the process with exit
+/// code 7. Calls that involve all ranks ("together") are made by all, in the same order.
+class Parallel {
+ public:
+  /// Meets the others.
+  /// @param local set by the signals of this process
+  /// @param run what all ranks must agree on, such as a checksum of the config
+  /// @throws ConfigError if a rank runs something else; PeerError if one doesn't join in time
+  Parallel(const Launch& launch, const ParallelConfig& config, const StopFlag& local,
+           const std::string& run);
+  ~Parallel();
+  Parallel(const Parallel&) = delete;
+  Parallel& operator=(const Parallel&) = delete;
+
+  int64_t rank() const { return launch_.rank; }
+  int64_t size() const { return launch_.world_size; }
+  /// The one rank that writes.
+  bool is_main() const { return rank() == 0; }
+  /// This, or null where there is one process: what train and train_step take.
+  Parallel* if_several() { return size() > 1 ? this : nullptr; }
+  /// Who shares the optimizer's state.
+  Shard optimizer_shard() const;
+  /// The signal that all ranks agreed to stop for.
+  const StopFlag& stop() const { return peers_ ? agreed_ : local_; }
+
+  /// Says what this rank does now, for the others' messages. @param phase a literal
+  void enter(const char* phase);
+  /// Together: rank 0 works while the others wait, as long as it takes. What it throws, all throw.
+  /// @returns what `work` returned
+  std::string on_main(const char* phase, const std::function<std::string()>& work);
+  /// Together: whether any rank was asked to stop; sets `stop()` on all.
+  void agree();
+  /// Together: the sum over the ranks, in place. @param tensor on the CPU
+  void sum(torch::Tensor tensor);
+
+  /// Gradients of this state are shared from now on. It outlives this object's last use.
+  void attach(TrainState& state);
+  /// Together: step `step` (from 1) begins. Also agrees on a stop.
+  void begin_step(int64_t step);
+  /// This rank's rows of a global batch, with the global counts.
+  Batch share(const Batch& batch) const;
+  /// Together: the next backward pass is the last of the step; its gradients are added up as they
+  /// come. @param loss this rank's, a scalar
+  void expect_gradients(const torch::Tensor& loss);
+  /// Together: waits for them. Every checksum_interval steps, and at the first, also compares them
+  /// and the weights.
+  /// @returns the sum of the losses
+  /// @throws TrainingError that names the rank that differs, and the parameter
+  torch::Tensor finish_gradients();
+  /// Together: with ZeRO-1, each parameter as its owner updated it.
+  void share_update();
+  /// Together: rank 0 gets the moments of all parameters, on the CPU.
+  void gather_moments();
+  /// And forgets those of others.
+  void release_moments();
+
+  /// Together: the run is complete, or all agreed to stop it.
+  void leave();
+  /// This rank ends alone, and tells the others why. @param exit_code that it ends with
+  void fail(int exit_code, const std::string& message);
+
+ private:
+  struct Peers;
+
+  Launch launch_;
+  ParallelConfig config_;
+  const StopFlag& local_;
+  StopFlag agreed_;
+  TrainState* state_ = nullptr;
+  torch::Tensor loss_;
+  bool checked_ = false;
+  std::unique_ptr<Peers> peers_;  // null where there is one process
+};
+
+/// Rank 0 has the moments of all parameters while this lives: what a checkpoint is written from.
+class GatheredMoments {
+ public:
+  explicit GatheredMoments(Parallel& parallel) : parallel_(parallel) { parallel.gather_moments(); }
+  ~GatheredMoments() { parallel_.release_moments(); }
+  GatheredMoments(const GatheredMoments&) = delete;
+  GatheredMoments& operator=(const GatheredMoments&) = delete;
+
+ private:
+  Parallel& parallel_;
+};
+
+}  // namespace fathom
