@@ -52,7 +52,8 @@ def start_weights(train_llm, preset, overrides, work):
     import torch
     import transformers
     plan = subprocess.run([train_llm, "plan", preset, *overrides, "--json"], check=True, stdout=subprocess.PIPE, text=True)
-    value = lambda key: json.loads(json.loads(plan.stdout)["config"]["model." + key]["value"])
+    keys_of_run = json.loads(plan.stdout)["config"]
+    value = lambda key: json.loads(keys_of_run["model." + key]["value"])
     keys = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "vocab_size", "rms_norm_eps",
             "max_position_embeddings", "initializer_range", "tie_word_embeddings")
     config = transformers.LlamaConfig(**{key: value(key) for key in keys},
@@ -153,11 +154,12 @@ def main():
     parser.add_argument("--train-llm", type=pathlib.Path, default=ROOT / "build" / "release" / "train-llm")
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
+    machine = machine_name()
     results = []
     for shape in options.shape:
         results.append(measure(options, shape))
-        text = table(results, options, machine_name())
-        (options.output / "speed.json").write_text(json.dumps({"machine": machine_name(), "results": results}, indent=1) + "\n")
+        text = table(results, options, machine)
+        (options.output / "speed.json").write_text(json.dumps({"machine": machine, "results": results}, indent=1) + "\n")
         (options.output / "speed.md").write_text(text)
     print(text, end="")
     return 0 if all(r["gate"]["passed"] for result in results for r in result["programs"].values()) else 1

@@ -23,7 +23,7 @@ torch::Tensor linear_cross_entropy(const torch::Tensor& hidden_ND, const torch::
                                    const torch::Tensor& target_N, double scale,
                                    double z_loss = 0.0);
 
-/// Rows of logits that exist at a time: few enough for a CPU's cache, enough for a GPU's GEMM.
+/// Rows of logits that exist at a time: enough for GEMMs at full speed, few beside the activations.
 int64_t loss_chunk_rows(const torch::Device& device);
 
 }  // namespace fathom
