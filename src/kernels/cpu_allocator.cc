@@ -10,6 +10,7 @@
 #include <map>
 #include <mutex>
 #include <new>
+#include <unordered_map>
 #include <vector>
 
 namespace fathom {
@@ -24,11 +25,6 @@ size_t rounded(size_t bytes) {
   const size_t step = std::max<size_t>(std::bit_floor(bytes) / 8, 4096);
   return (bytes + step - 1) / step * step;
 }
-
-struct Block {
-  void* memory;
-  size_t bytes;
-};
 
 /// Memory of the system, on a boundary of huge pages where it is large enough for one.
 void* map(size_t bytes) {
@@ -48,8 +44,8 @@ void* map(size_t bytes) {
 
 class Cache {
  public:
-  /// A block of at least `bytes`, or null when there is no memory.
-  Block* take(size_t bytes) {
+  /// At least `bytes`, or null when there is no memory.
+  void* take(size_t bytes) {
     const std::scoped_lock lock(mutex_);
     const size_t size = rounded(bytes);
     void* memory = nullptr;
@@ -71,15 +67,21 @@ class Cache {
     memory_.in_use += size;
     memory_.handed_out += size;
     memory_.most_in_use = std::max(memory_.most_in_use, memory_.in_use);
-    return new Block{memory, size};
+    sizes_[memory] = size;
+    return memory;
   }
 
-  void give_back(Block* block) {
+  /// False if the memory was not taken here.
+  bool give_back(void* memory) {
     const std::scoped_lock lock(mutex_);
-    memory_.in_use -= block->bytes;
-    memory_.cached += block->bytes;
-    free_[block->bytes].push_back(block->memory);
-    delete block;
+    const auto taken = sizes_.find(memory);
+    if (taken == sizes_.end()) return false;
+    const size_t size = taken->second;
+    sizes_.erase(taken);
+    memory_.in_use -= size;
+    memory_.cached += size;
+    free_[size].push_back(memory);
+    return true;
   }
 
   CpuMemory memory() {
@@ -103,6 +105,7 @@ class Cache {
 
   std::mutex mutex_;
   std::map<size_t, std::vector<void*>> free_;  // by size
+  std::unordered_map<void*, size_t> sizes_;    // of what is in use
   CpuMemory memory_;
 };
 
@@ -112,18 +115,23 @@ Cache& cache() {
   return *only;
 }
 
+/// Frees what `allocate` returned, whichever way it came.
+void free_memory(void* memory) {
+  constexpr uintptr_t kPage = 4096;  // that blocks of the cache begin on
+  if (reinterpret_cast<uintptr_t>(memory) % kPage != 0 || !cache().give_back(memory))
+    c10::free_cpu(memory);
+}
+
 class CachingAllocator : public c10::Allocator {
  public:
   c10::DataPtr allocate(size_t bytes) override {
-    if (bytes < kSmallest) {
-      void* memory = c10::alloc_cpu(bytes);
-      return {memory, memory, &c10::free_cpu, c10::kCPU};
-    }
-    Block* block = cache().take(bytes);
-    if (block == nullptr) throw std::bad_alloc();
-    return {block->memory, block, [](void* b) { cache().give_back(static_cast<Block*>(b)); },
-            c10::kCPU};
+    void* memory = bytes < kSmallest ? c10::alloc_cpu(bytes) : cache().take(bytes);
+    if (memory == nullptr && bytes > 0) throw std::bad_alloc();
+    return {memory, memory, &free_memory, c10::kCPU};
   }
+
+  /// LibTorch's own buffers, such as those of bf16 products, come as plain pointers.
+  c10::DeleterFnPtr raw_deleter() const override { return &free_memory; }
 
   void copy_data(void* to, const void* from, size_t bytes) const override {
     std::memcpy(to, from, bytes);
