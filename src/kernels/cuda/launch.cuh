@@ -1,0 +1,82 @@
+// Launches of kernels: shapes of grids, types and widths as template arguments, errors.
+#pragma once
+
+#include <cuda_bf16.h>
+#include <cuda_runtime.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <initializer_list>
+#include <stdexcept>
+#include <string>
+#include <type_traits>
+
+#include "../row_kernels.h"
+#include "numbers.cuh"
+
+namespace fathom::cuda {
+
+constexpr int64_t kMostBlocks = 0x7fffffff;  // in x; 65,535 in y
+
+inline int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+/// Not <<<>>>, so that the sources are C++ too. An empty grid is no work.
+/// @throws std::runtime_error naming the kernel and CUDA's reason
+template <typename... Parameters>
+void launch(const char* name, dim3 grid, dim3 block, StreamHandle stream,
+            void (*kernel)(Parameters...), const std::type_identity_t<Parameters>&... arguments) {
+  if (grid.x == 0 || grid.y == 0) return;
+  cudaLaunchConfig_t config = {};
+  config.gridDim = grid;
+  config.blockDim = block;
+  config.stream = static_cast<cudaStream_t>(stream);
+  const cudaError_t error = cudaLaunchKernelEx(&config, kernel, arguments...);
+  if (error == cudaSuccess) return;
+  cudaGetLastError();  // or the next call of anybody would report it again
+  throw std::runtime_error("the CUDA kernel " + std::string(name) +
+                           " was not launched: " + cudaGetErrorString(error));
+}
+
+struct GridOfRows {
+  dim3 grid, block;
+};
+
+/// For kernels whose threads walk a row's `items` with x and rows with y, both in strides.
+inline GridOfRows grid_of_rows(int64_t rows, int64_t items) {
+  constexpr unsigned kThreads = 256;
+  unsigned x = 32;
+  while (x < kThreads && x < items) x *= 2;
+  const unsigned y = kThreads / x;
+  const int64_t blocks = std::min(divide_up(rows, y), kMostBlocks);
+  return {dim3(static_cast<unsigned>(blocks)), dim3(x, y)};
+}
+
+/// A C++ type and how many numbers are moved at once, as an argument of a lambda.
+template <typename T, int N>
+struct Access {
+  using Type = T;
+  static constexpr int kWidth = N;
+};
+
+/// Calls body(Access<T, N>): full packs where all sizes (numbers of one row, or strides) are
+/// multiples of a pack and all arrays are aligned to one, else number by number.
+template <typename Body>
+void with_access(NumberType type, std::initializer_list<int64_t> sizes,
+                 std::initializer_list<const void*> arrays, const Body& body) {
+  const auto with_type = [&]<typename T>(Access<T, 1> one) {
+    const bool full =
+        std::all_of(sizes.begin(), sizes.end(), [](int64_t n) { return n % kFullPack<T> == 0; }) &&
+        std::all_of(arrays.begin(), arrays.end(),
+                    [](const void* p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; });
+    if (full)
+      body(Access<T, kFullPack<T>>());
+    else
+      body(one);
+  };
+  if (type == NumberType::bfloat16)
+    with_type(Access<__nv_bfloat16, 1>());
+  else
+    with_type(Access<float, 1>());
+}
+
+}  // namespace fathom::cuda
