@@ -34,7 +34,7 @@ void launch(const char* name, dim3 grid, dim3 block, StreamHandle stream,
   if (error == cudaSuccess) return;
   cudaGetLastError();  // or the next call of anybody would report it again
   throw std::runtime_error("the CUDA kernel " + std::string(name) +
-                           " was not launched: " + cudaGetErrorString(error));
+                           " failed: " + cudaGetErrorString(error));
 }
 
 struct GridOfRows {
