@@ -115,7 +115,7 @@ __global__ void __launch_bounds__(kThreads)
 
 void launch_adam(const Settings& settings, const Tensors& tensors, int64_t blocks,
                  StreamHandle stream) {
-  const dim3 grid(static_cast<unsigned>(blocks)), block(kThreads);
+  const dim3 grid = grid_of(blocks), block(kThreads);
   if (settings.step.type == NumberType::float32)
     launch("adam", grid, block, stream, adam_kernel<float, false>, settings, tensors);
   else if (settings.step.stochastic_rounding)

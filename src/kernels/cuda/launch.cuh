@@ -16,9 +16,18 @@
 
 namespace fathom::cuda {
 
-constexpr int64_t kMostBlocks = 0x7fffffff;  // in x; 65,535 in y
-
 inline int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+/// A grid of so many blocks in x.
+/// @throws std::runtime_error beyond CUDA's limit, 2^31 - 1
+inline dim3 grid_of(int64_t blocks) {
+  constexpr int64_t kMost = 0x7fffffff;
+  if (blocks > kMost)
+    throw std::runtime_error("a CUDA kernel was asked for " + std::to_string(blocks) +
+                             " blocks; at most " + std::to_string(kMost) +
+                             " are allowed: work on fewer rows at a time");
+  return dim3(static_cast<unsigned>(blocks));
+}
 
 /// Not <<<>>>, so that the sources are C++ too. An empty grid is no work.
 /// @throws std::runtime_error naming the kernel and CUDA's reason
@@ -41,14 +50,13 @@ struct GridOfRows {
   dim3 grid, block;
 };
 
-/// For kernels whose threads walk a row's `items` with x and rows with y, both in strides.
+/// For kernels whose threads walk a row's `items` with x; each y has a row.
 inline GridOfRows grid_of_rows(int64_t rows, int64_t items) {
   constexpr unsigned kThreads = 256;
   unsigned x = 32;
   while (x < kThreads && x < items) x *= 2;
   const unsigned y = kThreads / x;
-  const int64_t blocks = std::min(divide_up(rows, y), kMostBlocks);
-  return {dim3(static_cast<unsigned>(blocks)), dim3(x, y)};
+  return {grid_of(divide_up(rows, y)), dim3(x, y)};
 }
 
 /// A C++ type and how many numbers are moved at once, as an argument of a lambda.

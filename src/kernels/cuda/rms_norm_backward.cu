@@ -96,9 +96,10 @@ __device__ __forceinline__ void backward_row(const RmsNormBackward& p, int64_t r
 /// Writes this block's part: the sum of dw over the rows that it works on side by side.
 template <int N, int kThreads>
 __device__ __forceinline__ void write_part(float (&dw)[kHeld<N>][N], int packs, float* part) {
-  if constexpr (kBlockRows < kThreads >> 1) {
+  constexpr int kRows = kBlockRows<kThreads>;
+  if constexpr (kRows > 1) {
     __shared__ float total[kHeld<N>][N][kThreads];
-    for (int y = 0; y < kBlockRows<kThreads>; ++y) {
+    for (int y = 0; y < kRows; ++y) {
       if (static_cast<int>(threadIdx.y) == y)
 #pragma unroll
         for (int k = 0; k < kHeld<N>; ++k)
@@ -110,7 +111,7 @@ __device__ __forceinline__ void write_part(float (&dw)[kHeld<N>][N], int packs, 
           }
       __syncthreads();
     }
-    if (threadIdx.y + 1 < kBlockRows<kThreads>) return;
+    if (threadIdx.y + 1 < kRows) return;
   }
   for_held<kThreads, N>(packs,
                         [&](int k, int i) { store_pack(part + i * N, rounded<float, N>(dw[k])); });
@@ -135,8 +136,8 @@ template <typename T, typename W, int N>
 void backward(const RmsNormBackward& p, StreamHandle stream) {
   with_threads<N>(p.shape.dim / N, [&](auto threads) {
     constexpr int kThreads = decltype(threads)::value;
-    launch("rms_norm_backward", dim3(static_cast<unsigned>(p.parts)),
-           dim3(kThreads, kBlockRows<kThreads>), stream, backward_kernel<T, W, N, kThreads>, p);
+    launch("rms_norm_backward", grid_of(p.parts), dim3(kThreads, kBlockRows<kThreads>), stream,
+           backward_kernel<T, W, N, kThreads>, p);
   });
 }
 

@@ -39,43 +39,40 @@ template <typename T, typename W, int N, int kThreads>
 __global__ void __launch_bounds__(kBlockThreads<kThreads>) forward_kernel(RmsNormForward p) {
   constexpr int kRows = kBlockRows<kThreads>;
   const W* weight = static_cast<const W*>(p.weight);
-  RowSum<kThreads> row_sum;
-  for (int64_t first = blockIdx.x * int64_t{kRows}; first < p.shape.rows;
-       first += gridDim.x * int64_t{kRows}) {
-    const int64_t row = first + threadIdx.y, begin = row * p.shape.dim;
-    const int packs = row < p.shape.rows ? static_cast<int>(p.shape.dim / N) : 0;
-    const T* x = static_cast<const T*>(p.x) + begin;
-    const T* update = p.update ? static_cast<const T*>(p.update) + begin : nullptr;
-    T* sum = update ? static_cast<T*>(p.sum) + begin : nullptr;
-    T* y = static_cast<T*>(p.y) + begin;
+  const int64_t row = blockIdx.x * int64_t{kRows} + threadIdx.y, begin = row * p.shape.dim;
+  const int packs = row < p.shape.rows ? static_cast<int>(p.shape.dim / N) : 0;
+  const T* x = static_cast<const T*>(p.x) + begin;
+  const T* update = p.update ? static_cast<const T*>(p.update) + begin : nullptr;
+  T* sum = update ? static_cast<T*>(p.sum) + begin : nullptr;
+  T* y = static_cast<T*>(p.y) + begin;
 
-    HeldPacks<T, N> held;
-    load_held<kThreads, N>(x, packs, held);
-    if (update) {
-      HeldPacks<T, N> updates;
-      load_held<kThreads, N>(update, packs, updates);
-      for_held<kThreads, N>(
-          packs, [&](int k, int i) { held[k] = add<T, N>(held[k], updates[k], sum + i * N); });
-    }
-    float squares = 0.0F;
-    for_held<kThreads, N>(packs, [&](int k, int) { squares += sum_of_squares(held[k]); });
-    for_rest<kThreads, N>(packs, [&](int i) {
-      Pack<T, N> pack = load_pack<N>(x + i * N);
-      if (update) pack = add<T, N>(pack, load_pack<N>(update + i * N), sum + i * N);
-      squares += sum_of_squares(pack);
-    });
-
-    const float inverse = rsqrtf(row_sum(squares) / static_cast<float>(p.shape.dim) + p.shape.eps);
-    const float factor = inverse * p.shape.scale;
-    if (packs > 0 && threadIdx.x == 0) p.inverse_rms[row] = inverse;
-    for_held<kThreads, N>(packs, [&](int k, int i) {
-      write_normed<T, W, N>(held[k], factor, weight + i * N, y + i * N);
-    });
-    for_rest<kThreads, N>(packs, [&](int i) {
-      const Pack<T, N> pack = load_pack<N>((update ? sum : x) + i * N);
-      write_normed<T, W, N>(pack, factor, weight + i * N, y + i * N);
-    });
+  HeldPacks<T, N> held;
+  load_held<kThreads, N>(x, packs, held);
+  if (update) {
+    HeldPacks<T, N> updates;
+    load_held<kThreads, N>(update, packs, updates);
+    for_held<kThreads, N>(
+        packs, [&](int k, int i) { held[k] = add<T, N>(held[k], updates[k], sum + i * N); });
   }
+  float squares = 0.0F;
+  for_held<kThreads, N>(packs, [&](int k, int) { squares += sum_of_squares(held[k]); });
+  for_rest<kThreads, N>(packs, [&](int i) {
+    Pack<T, N> pack = load_pack<N>(x + i * N);
+    if (update) pack = add<T, N>(pack, load_pack<N>(update + i * N), sum + i * N);
+    squares += sum_of_squares(pack);
+  });
+
+  const float inverse =
+      rsqrtf(RowSum<kThreads>()(squares) / static_cast<float>(p.shape.dim) + p.shape.eps);
+  const float factor = inverse * p.shape.scale;
+  if (packs > 0 && threadIdx.x == 0) p.inverse_rms[row] = inverse;
+  for_held<kThreads, N>(packs, [&](int k, int i) {
+    write_normed<T, W, N>(held[k], factor, weight + i * N, y + i * N);
+  });
+  for_rest<kThreads, N>(packs, [&](int i) {
+    const Pack<T, N> pack = load_pack<N>((update ? sum : x) + i * N);
+    write_normed<T, W, N>(pack, factor, weight + i * N, y + i * N);
+  });
 }
 
 template <typename T, typename W, int N>
@@ -83,9 +80,8 @@ void forward(const RmsNormForward& p, StreamHandle stream) {
   with_threads<N>(p.shape.dim / N, [&](auto threads) {
     constexpr int kThreads = decltype(threads)::value;
     constexpr int kRows = kBlockRows<kThreads>;
-    const int64_t blocks = std::min(divide_up(p.shape.rows, kRows), kMostBlocks);
-    launch("rms_norm_forward", dim3(static_cast<unsigned>(blocks)), dim3(kThreads, kRows), stream,
-           forward_kernel<T, W, N, kThreads>, p);
+    launch("rms_norm_forward", grid_of(divide_up(p.shape.rows, kRows)), dim3(kThreads, kRows),
+           stream, forward_kernel<T, W, N, kThreads>, p);
   });
 }
 

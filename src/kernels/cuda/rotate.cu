@@ -26,23 +26,22 @@ __device__ __forceinline__ void rotate_pack(const T* x, T* out, int64_t half, co
   store_pack(out + half, rounded<T, N>(second));
 }
 
-/// x of the grid and z of the block go over time, y of the grid over rows; y of the block over
+/// x of the grid and z of the block are the time, y of the grid goes over rows; y of the block over
 /// heads, x of the block over the packs of a half.
 template <typename T, int N>
 __global__ void __launch_bounds__(kThreads) rotate_kernel(Rotation p) {
-  const int64_t times = static_cast<int64_t>(gridDim.x) * blockDim.z;
-  int64_t time = static_cast<int64_t>(blockIdx.x) * blockDim.z + threadIdx.z;
-  for (; time < p.length; time += times)
-    for (int64_t row = blockIdx.y; row < p.rows; row += gridDim.y)
-      for (int64_t head = threadIdx.y; head < p.heads; head += blockDim.y)
-        for (int64_t i = threadIdx.x; i < p.half / N; i += blockDim.x) {
-          const HeadStrides &from = p.x_strides, &to = p.out_strides;
-          const int64_t read = row * from.row + time * from.time + head * from.head + i * N;
-          const int64_t written = row * to.row + time * to.time + head * to.head + i * N;
-          const int64_t angle = time * p.half + i * N;
-          rotate_pack<T, N>(static_cast<const T*>(p.x) + read, static_cast<T*>(p.out) + written,
-                            p.half, p.cos + angle, p.sin + angle, p.direction);
-        }
+  const HeadStrides &from = p.x_strides, &to = p.out_strides;
+  const int64_t time = static_cast<int64_t>(blockIdx.x) * blockDim.z + threadIdx.z;
+  if (time >= p.length) return;
+  for (int64_t row = blockIdx.y; row < p.rows; row += gridDim.y)
+    for (int64_t head = threadIdx.y; head < p.heads; head += blockDim.y)
+      for (int64_t i = threadIdx.x; i < p.half / N; i += blockDim.x) {
+        const int64_t read = row * from.row + time * from.time + head * from.head + i * N;
+        const int64_t written = row * to.row + time * to.time + head * to.head + i * N;
+        const int64_t angle = time * p.half + i * N;
+        rotate_pack<T, N>(static_cast<const T*>(p.x) + read, static_cast<T*>(p.out) + written,
+                          p.half, p.cos + angle, p.sin + angle, p.direction);
+      }
 }
 
 }  // namespace
@@ -56,9 +55,8 @@ void rotate(const Rotation& p, StreamHandle stream) {
                 const int64_t x = std::min(p.half / kWidth, kThreads);
                 const int64_t y = std::min(p.heads, kThreads / x);
                 const int64_t z = std::min({p.length, kThreads / (x * y), kMostInZ});
-                const int64_t blocks = std::min(divide_up(p.length, z), kMostBlocks);
-                const dim3 grid(static_cast<unsigned>(blocks),
-                                static_cast<unsigned>(std::min(p.rows, kMostBlocksInY)));
+                dim3 grid = grid_of(divide_up(p.length, z));
+                grid.y = static_cast<unsigned>(std::min(p.rows, kMostBlocksInY));
                 const dim3 block(static_cast<unsigned>(x), static_cast<unsigned>(y),
                                  static_cast<unsigned>(z));
                 launch("rotate", grid, block, stream, rotate_kernel<T, kWidth>, p);

@@ -24,19 +24,19 @@ __device__ __forceinline__ MaxSum warp_total(const MaxSum& x) {
   return {max, warp_sum(x.sum * __expf(x.max - max))};
 }
 
-/// The same in all threads of the block. `turn` alternates from call to call.
-__device__ __forceinline__ MaxSum block_total(MaxSum x, int turn) {
+/// The same in all threads of the block.
+__device__ __forceinline__ MaxSum block_total(MaxSum x) {
   constexpr unsigned kWarps = kThreads / kWarp;
-  __shared__ float max_of[2][kWarps], sum_of[2][kWarps];
+  __shared__ float max_of[kWarps], sum_of[kWarps];
   x = warp_total(x);
   if (threadIdx.x % kWarp == 0) {
-    max_of[turn][threadIdx.x / kWarp] = x.max;
-    sum_of[turn][threadIdx.x / kWarp] = x.sum;
+    max_of[threadIdx.x / kWarp] = x.max;
+    sum_of[threadIdx.x / kWarp] = x.sum;
   }
   __syncthreads();
   const unsigned warp = threadIdx.x % kWarp;
   MaxSum part;
-  if (warp < kWarps) part = {max_of[turn][warp], sum_of[turn][warp]};
+  if (warp < kWarps) part = {max_of[warp], sum_of[warp]};
   return warp_total(part);
 }
 
@@ -119,7 +119,7 @@ __device__ __forceinline__ void write_gradient(const Gradient& g, const Pack<T, 
 
 template <typename T>
 __device__ __forceinline__ void softmax_row(const SoftmaxCrossEntropy& p, T* row, int target,
-                                            float* loss, int turn) {
+                                            float* loss) {
   constexpr int kWidth = RowLayout<T>::kWidth;
   const RowLayout<T> layout(row, static_cast<int>(p.vocabulary));
   const float of_target = threadIdx.x == 0 ? to_float(row[target]) : 0.0F;
@@ -128,7 +128,7 @@ __device__ __forceinline__ void softmax_row(const SoftmaxCrossEntropy& p, T* row
   for (int first = 0; first < layout.packs; first += layout.kStep)
     layout.for_batch(row, first,
                      [&](const Pack<T, kWidth>& pack, int) { total = with(total, pack); });
-  total = block_total(total, turn);
+  total = block_total(total);
 
   const float log_sum = total.max + logf(total.sum);
   if (threadIdx.x == 0)
@@ -147,28 +147,24 @@ __device__ __forceinline__ void softmax_row(const SoftmaxCrossEntropy& p, T* row
 template <typename T>
 __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor)
     softmax_kernel(SoftmaxCrossEntropy p) {
-  int turn = 0;
-  for (int64_t row = blockIdx.x; row < p.rows; row += gridDim.x) {
-    T* logits = static_cast<T*>(p.logits) + row * p.stride;
-    const int64_t target = p.target[row];
-    if (target < 0) {
-      write_zeros(logits, static_cast<int>(p.vocabulary));
-      if (threadIdx.x == 0) p.loss[row] = 0.0F;
-    } else {
-      softmax_row(p, logits, static_cast<int>(target), p.loss + row, turn);
-      turn ^= 1;
-    }
+  const int64_t row = blockIdx.x, target = p.target[row];
+  T* logits = static_cast<T*>(p.logits) + row * p.stride;
+  if (target >= 0) {
+    softmax_row(p, logits, static_cast<int>(target), p.loss + row);
+  } else {
+    write_zeros(logits, static_cast<int>(p.vocabulary));
+    if (threadIdx.x == 0) p.loss[row] = 0.0F;
   }
 }
 
 }  // namespace
 
 void softmax_cross_entropy(const SoftmaxCrossEntropy& p, StreamHandle stream) {
-  const dim3 grid(static_cast<unsigned>(std::min(p.rows, kMostBlocks)));
+  const dim3 grid = grid_of(p.rows), block(kThreads);
   if (p.type == NumberType::bfloat16)
-    launch("softmax_cross_entropy", grid, dim3(kThreads), stream, softmax_kernel<__nv_bfloat16>, p);
+    launch("softmax_cross_entropy", grid, block, stream, softmax_kernel<__nv_bfloat16>, p);
   else
-    launch("softmax_cross_entropy", grid, dim3(kThreads), stream, softmax_kernel<float>, p);
+    launch("softmax_cross_entropy", grid, block, stream, softmax_kernel<float>, p);
 }
 
 }  // namespace fathom::cuda

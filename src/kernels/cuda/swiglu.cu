@@ -6,12 +6,11 @@
 namespace fathom::cuda {
 namespace {
 
-/// Calls body(row, i) for the packs i of all rows.
+/// Calls body(row, i) for the packs i of this thread's row.
 template <typename Body>
 __device__ __forceinline__ void for_each_pack(int64_t rows, int64_t packs, const Body& body) {
-  const int64_t stride = static_cast<int64_t>(gridDim.x) * blockDim.y;
-  int64_t row = static_cast<int64_t>(blockIdx.x) * blockDim.y + threadIdx.y;
-  for (; row < rows; row += stride)
+  const int64_t row = static_cast<int64_t>(blockIdx.x) * blockDim.y + threadIdx.y;
+  if (row < rows)
     for (int64_t i = threadIdx.x; i < packs; i += blockDim.x) body(row, i);
 }
 

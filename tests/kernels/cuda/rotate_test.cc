@@ -15,8 +15,8 @@ struct Shape {
   }
 };
 
-constexpr Shape kShapes[] = {{1, 1, 1, 1},   {2, 5, 3, 13},  {2, 7, 4, 16}, {3, 4, 2, 24},
-                             {2, 9, 12, 32}, {1, 3, 20, 64}, {2, 2, 3, 300}};
+constexpr Shape kShapes[] = {{1, 1, 1, 1},   {2, 5, 3, 13},  {2, 7, 4, 16},  {3, 4, 2, 24},
+                             {2, 9, 12, 32}, {1, 3, 20, 64}, {2, 2, 3, 300}, {65540, 2, 1, 1}};
 
 /// Of a projection to query, key and value: [row, time, 3, head, channel].
 HeadStrides packed(const Shape& s) {

@@ -2,6 +2,7 @@
 
 #include <limits>
 #include <random>
+#include <stdexcept>
 
 #include "arrays.h"
 
@@ -114,6 +115,12 @@ TEST(CudaSoftmaxCrossEntropy, ANaNReachesTheLossOfItsRowWhereverItIs) {
       for (int64_t row = 0; row < kRows; ++row)
         EXPECT_EQ(std::isnan(rows.loss.get(row)), row == 1) << at;
     }
+}
+
+TEST(CudaSoftmaxCrossEntropy, MoreRowsThanAGridHasBlocksAreAnError) {
+  SoftmaxCrossEntropy p = {};
+  p.rows = int64_t{1} << 40;
+  EXPECT_THROW(fathom_cuda_row_kernels()->softmax_cross_entropy(p, nullptr), std::runtime_error);
 }
 
 TEST(CudaSoftmaxCrossEntropy, LeavesNoFactor) {

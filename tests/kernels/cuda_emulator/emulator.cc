@@ -45,9 +45,8 @@ class Block {
     for (unsigned i = 0; i < count_; ++i)
       start(*fibers_[i], dim3(i % shape.x, i / shape.x % shape.y, i / shape.x / shape.y));
     do {
-      for (unsigned i = 0; i < count_; ++i)
-        if (fibers_[i]->state == State::ready) enter(i);
-    } while (release());
+      for (unsigned i = 0; i < count_; i += kWarp) run_warp(i);
+    } while (release(0, count_, State::waits_for_block));
     return all(0, count_, State::ended);
   }
 
@@ -74,17 +73,20 @@ class Block {
     return true;
   }
 
-  /// Lets those go on for whom all the others have come. Whether there are any.
-  bool release() {
-    bool any = false;
-    const auto ready = [&](unsigned begin, unsigned end) {
-      for (unsigned i = begin; i < end; ++i) fibers_[i]->state = State::ready;
-      any = true;
-    };
-    if (all(0, count_, State::waits_for_block)) ready(0, count_);
-    for (unsigned begin = 0; begin + kWarp <= count_; begin += kWarp)
-      if (all(begin, begin + kWarp, State::waits_for_warp)) ready(begin, begin + kWarp);
-    return any;
+  /// As far as possible before any other warp goes on, which shows races between warps.
+  void run_warp(unsigned begin) {
+    const unsigned end = std::min(begin + kWarp, count_);
+    do {
+      for (unsigned i = begin; i < end; ++i)
+        if (fibers_[i]->state == State::ready) enter(i);
+    } while (end - begin == kWarp && release(begin, end, State::waits_for_warp));
+  }
+
+  /// Lets threads go on that all wait for each other. Whether they do.
+  bool release(unsigned begin, unsigned end, State state) {
+    if (!all(begin, end, state)) return false;
+    for (unsigned i = begin; i < end; ++i) fibers_[i]->state = State::ready;
+    return true;
   }
 
   void start(Fiber& fiber, const dim3& index) {
