@@ -11,7 +11,7 @@ namespace {
 
 // What the registers allow.
 template <int kThreads>
-constexpr int kBlocksPerMultiprocessor = kBlockThreads<kThreads> > 256 ? 1 : 3;
+[[maybe_unused]] constexpr int kBlocksPerMultiprocessor = kBlockThreads<kThreads> > 256 ? 1 : 3;
 
 // 3 for each of the 132 multiprocessors of an H100: no block waits for another, and the parts are
 // little to write and to add beside thousands of rows.

@@ -47,6 +47,7 @@ __global__ void __launch_bounds__(kThreads) rotate_kernel(Rotation p) {
 }  // namespace
 
 void rotate(const Rotation& p, StreamHandle stream) {
+  if (p.rows == 0 || p.length == 0 || p.heads == 0 || p.half == 0) return;
   const HeadStrides &from = p.x_strides, &to = p.out_strides;
   with_access(p.type, {p.half, from.row, from.time, from.head, to.row, to.time, to.head},
               {p.x, p.out, p.cos, p.sin}, [&](auto access) {

@@ -10,7 +10,7 @@ namespace fathom::cuda {
 namespace {
 
 constexpr int kThreads = 512;
-constexpr int kBlocksPerMultiprocessor = 3;
+[[maybe_unused]] constexpr int kBlocksPerMultiprocessor = 3;
 constexpr int kBatch = 2;  // packs that a thread has in flight
 
 /// Of some logits: the largest, and the sum of exp(logit - max). The largest starts as a finite
