@@ -80,7 +80,8 @@ __device__ __forceinline__ void update(const AdamStep& s, const Factors& f, cons
     if (!s.decoupled_decay) g += s.weight_decay * w[j];
     m[j] = s.beta1 * to_float(m_before.at[j]) + (1.0F - s.beta1) * g;
     v[j] = s.beta2 * to_float(v_before.at[j]) + (1.0F - s.beta2) * g * g;
-    w[j] = w[j] * f.of_parameter - f.step_size * m[j] / (sqrtf(v[j]) * f.of_second + s.eps);
+    w[j] =
+        w[j] * f.of_parameter - __fdividef(f.step_size * m[j], sqrtf(v[j]) * f.of_second + s.eps);
     if constexpr (kStochastic) random[j] = rounding_bits(f.seed, static_cast<uint32_t>(i + j));
   }
   store<kStochastic>(parameter, w, random, &RoundingBits::parameter);

@@ -21,7 +21,7 @@ struct MaxSum {
 
 __device__ __forceinline__ MaxSum warp_total(const MaxSum& x) {
   const float max = warp_max(x.max);
-  return {max, warp_sum(x.sum * __expf(x.max - max))};
+  return {max, warp_sum(x.sum * fast_exp(x.max - max))};
 }
 
 /// The same in all threads of the block.
@@ -45,9 +45,9 @@ __device__ __forceinline__ MaxSum with(const MaxSum& before, const Pack<T, N>& p
   MaxSum total = before;
 #pragma unroll
   for (int j = 0; j < N; ++j) total.max = fmaxf(total.max, to_float(pack.at[j]));
-  total.sum *= __expf(before.max - total.max);
+  total.sum *= fast_exp(before.max - total.max);
 #pragma unroll
-  for (int j = 0; j < N; ++j) total.sum += __expf(to_float(pack.at[j]) - total.max);
+  for (int j = 0; j < N; ++j) total.sum += fast_exp(to_float(pack.at[j]) - total.max);
   return total;
 }
 
@@ -108,7 +108,7 @@ __device__ __forceinline__ void write_gradient(const Gradient& g, const Pack<T, 
                                                T* row) {
   float gradient[N];
 #pragma unroll
-  for (int j = 0; j < N; ++j) gradient[j] = __expf(to_float(logits.at[j]) - g.max) * g.factor;
+  for (int j = 0; j < N; ++j) gradient[j] = fast_exp(to_float(logits.at[j]) - g.max) * g.factor;
   if (g.target >= at && g.target < at + N) {
 #pragma unroll
     for (int j = 0; j < N; ++j)

@@ -77,7 +77,6 @@ T __shfl_xor_sync(unsigned /*mask*/, T value, int lanes) {
 inline void __stwb(uint4* p, uint4 value) { *p = value; }
 
 inline float __fdividef(float a, float b) { return a / b; }
-inline float __expf(float x) { return std::exp(x); }
 inline float rsqrtf(float x) { return 1.0F / std::sqrt(x); }
 inline uint32_t __float_as_uint(float x) {
   uint32_t bits;
