@@ -7,9 +7,11 @@
 
 #include <memory>
 #include <random>
+#include <vector>
 
 #include "fathom/base/error.h"
 #include "fathom/kernels/choice.h"
+#include "kernels/dispatch.h"
 
 namespace fathom {
 
@@ -18,13 +20,28 @@ struct Tolerance {
   double value;  // relative, of the whole tensor
 };
 
+#ifdef FATHOM_EMULATED_CUDA
+extern "C" const RowKernels* fathom_cuda_row_kernels();  // on tests/kernels/cuda_emulator
+#endif
+
 /// A version of the kernels.
 struct Version {
   const char* name;
   Kernels kernels;
   int threads;
   torch::DeviceType device;
+  const RowKernels* cpu_loops = &cpu_row_kernels();
 };
+
+inline std::vector<Version> versions() {
+  return {{"Reference", Kernels::reference, 2, torch::kCPU},
+          {"OneThread", Kernels::fused, 1, torch::kCPU},
+          {"TwoThreads", Kernels::fused, 2, torch::kCPU},
+#ifdef FATHOM_EMULATED_CUDA
+          {"EmulatedCuda", Kernels::fused, 1, torch::kCPU, fathom_cuda_row_kernels()},
+#endif
+          {"Gpu", Kernels::fused, 1, torch::kCUDA}};
+}
 
 inline torch::Tensor leaf(const torch::Tensor& value, torch::ScalarType dtype) {
   return value.detach().to(dtype).clone().set_requires_grad(true);
@@ -46,9 +63,11 @@ class KernelTest : public testing::TestWithParam<std::tuple<Tolerance, Version>>
     trace_ = std::make_unique<testing::ScopedTrace>(__FILE__, __LINE__, cat("seed ", seed));
     at::set_num_threads(version().threads);
     set_kernels(version().kernels);
+    set_row_kernels(torch::kCPU, version().cpu_loops);
   }
   void TearDown() override {
     set_kernels(Kernels::automatic);
+    set_row_kernels(torch::kCPU, &cpu_row_kernels());
     at::set_num_threads(threads_before_);
   }
 
@@ -85,10 +104,7 @@ inline auto every_version() {
   return testing::Combine(
       testing::Values(Tolerance{torch::kFloat64, 1e-13}, Tolerance{torch::kFloat32, 2e-6},
                       Tolerance{torch::kBFloat16, 1e-2}),
-      testing::Values(Version{"Reference", Kernels::reference, 2, torch::kCPU},
-                      Version{"OneThread", Kernels::fused, 1, torch::kCPU},
-                      Version{"TwoThreads", Kernels::fused, 2, torch::kCPU},
-                      Version{"Gpu", Kernels::fused, 1, torch::kCUDA}));
+      testing::ValuesIn(versions()));
 }
 
 inline std::string name_of_version(

@@ -19,9 +19,13 @@ struct Tensors {
   int64_t first_block[kTensorsPerLaunch + 1];  // of each, then the end
 };
 
+/// An AdamStep in the GPU's arithmetic.
 struct Settings {
-  AdamStep step;
-  float log_beta1, log_beta2;
+  float beta1, one_less_beta1, log_beta1;
+  float beta2, one_less_beta2, log_beta2;
+  float eps, weight_decay;
+  bool decoupled_decay;
+  const float *lr, *step, *gradient_divisor, *skip;
 };
 
 // What a launch can pass on every GPU and driver.
@@ -36,13 +40,12 @@ struct Factors {
 };
 
 __device__ __forceinline__ Factors factors_of(const Settings& s, uint64_t key) {
-  const float step = *s.step.step, lr = *s.step.lr;
+  const float step = *s.step, lr = *s.lr;
   // 1 - beta^step without the cancellation.
   const float correction1 = -expm1f(step * s.log_beta1);
   const float correction2 = -expm1f(step * s.log_beta2);
-  return {1.0F / *s.step.gradient_divisor,
-          s.step.decoupled_decay ? 1.0F - lr * s.step.weight_decay : 1.0F, lr / correction1,
-          rsqrtf(correction2), rounding_seed(key, static_cast<uint64_t>(step))};
+  return {1.0F / *s.gradient_divisor, s.decoupled_decay ? 1.0F - lr * s.weight_decay : 1.0F,
+          lr / correction1, rsqrtf(correction2), rounding_seed(key, static_cast<uint64_t>(step))};
 }
 
 /// Rounds and stores; RoundingBits says which of the random bits.
@@ -63,7 +66,7 @@ __device__ __forceinline__ void store(T* p, const float (&x)[N], const RoundingB
 
 /// Elements [i, i + N).
 template <typename T, bool kStochastic, int N>
-__device__ __forceinline__ void update(const AdamStep& s, const Factors& f, const AdamTensor& t,
+__device__ __forceinline__ void update(const Settings& s, const Factors& f, const AdamTensor& t,
                                        int64_t i) {
   T* parameter = static_cast<T*>(t.parameter) + i;
   T* first = static_cast<T*>(t.first_moment) + i;
@@ -78,8 +81,8 @@ __device__ __forceinline__ void update(const AdamStep& s, const Factors& f, cons
     w[j] = to_float(w_before.at[j]);
     float g = to_float(gradient.at[j]) * f.of_gradient;
     if (!s.decoupled_decay) g += s.weight_decay * w[j];
-    m[j] = s.beta1 * to_float(m_before.at[j]) + (1.0F - s.beta1) * g;
-    v[j] = s.beta2 * to_float(v_before.at[j]) + (1.0F - s.beta2) * g * g;
+    m[j] = s.beta1 * to_float(m_before.at[j]) + s.one_less_beta1 * g;
+    v[j] = s.beta2 * to_float(v_before.at[j]) + s.one_less_beta2 * g * g;
     w[j] =
         w[j] * f.of_parameter - __fdividef(f.step_size * m[j], sqrtf(v[j]) * f.of_second + s.eps);
     if constexpr (kStochastic) random[j] = rounding_bits(f.seed, static_cast<uint32_t>(i + j));
@@ -99,7 +102,7 @@ __device__ __forceinline__ bool all_aligned(const AdamTensor& t) {
 template <typename T, bool kStochastic>
 __global__ void __launch_bounds__(kThreads)
     adam_kernel(const __grid_constant__ Settings settings, const __grid_constant__ Tensors all) {
-  if (*settings.step.skip == 1.0F) return;
+  if (*settings.skip == 1.0F) return;
   constexpr int kWidth = kFullPack<T>;
   int which = 0;
   while (blockIdx.x >= all.first_block[which + 1]) ++which;
@@ -109,17 +112,35 @@ __global__ void __launch_bounds__(kThreads)
   const int64_t end = begin + kBlockElements < t.size ? begin + kBlockElements : t.size;
   const int64_t in_packs = all_aligned(t) ? (end - begin) / kWidth * kWidth : 0;
   for (int64_t i = begin + threadIdx.x * kWidth; i < begin + in_packs; i += kThreads * kWidth)
-    update<T, kStochastic, kWidth>(settings.step, factors, t, i);
+    update<T, kStochastic, kWidth>(settings, factors, t, i);
   for (int64_t i = begin + in_packs + threadIdx.x; i < end; i += kThreads)
-    update<T, kStochastic, 1>(settings.step, factors, t, i);
+    update<T, kStochastic, 1>(settings, factors, t, i);
 }
 
-void launch_adam(const Settings& settings, const Tensors& tensors, int64_t blocks,
+Settings settings_of(const AdamStep& s) {
+  const auto narrow = [](double x) { return static_cast<float>(x); };
+  return {.beta1 = narrow(s.beta1),
+          .one_less_beta1 = narrow(1 - s.beta1),
+          .log_beta1 = narrow(std::log(s.beta1)),
+          .beta2 = narrow(s.beta2),
+          .one_less_beta2 = narrow(1 - s.beta2),
+          .log_beta2 = narrow(std::log(s.beta2)),
+          .eps = narrow(s.eps),
+          .weight_decay = narrow(s.weight_decay),
+          .decoupled_decay = s.decoupled_decay,
+          .lr = s.lr,
+          .step = s.step,
+          .gradient_divisor = s.gradient_divisor,
+          .skip = s.skip};
+}
+
+void launch_adam(const AdamStep& step, const Tensors& tensors, int64_t blocks,
                  StreamHandle stream) {
+  const Settings settings = settings_of(step);
   const dim3 grid = grid_of(blocks), block(kThreads);
-  if (settings.step.type == NumberType::float32)
+  if (step.type == NumberType::float32)
     launch("adam", grid, block, stream, adam_kernel<float, false>, settings, tensors);
-  else if (settings.step.stochastic_rounding)
+  else if (step.stochastic_rounding)
     launch("adam", grid, block, stream, adam_kernel<__nv_bfloat16, true>, settings, tensors);
   else
     launch("adam", grid, block, stream, adam_kernel<__nv_bfloat16, false>, settings, tensors);
@@ -128,8 +149,6 @@ void launch_adam(const Settings& settings, const Tensors& tensors, int64_t block
 }  // namespace
 
 void adam(const AdamStep& step, const AdamTensor* tensors, int64_t count, StreamHandle stream) {
-  const auto log_of = [](float beta) { return static_cast<float>(std::log(double{beta})); };
-  const Settings settings{step, log_of(step.beta1), log_of(step.beta2)};
   for (int64_t begin = 0; begin < count; begin += kTensorsPerLaunch) {
     Tensors some = {};
     const int64_t here = std::min<int64_t>(count - begin, kTensorsPerLaunch);
@@ -139,7 +158,7 @@ void adam(const AdamStep& step, const AdamTensor* tensors, int64_t count, Stream
       blocks += divide_up(some.tensor[i].size, kBlockElements);
       some.first_block[i + 1] = blocks;
     }
-    launch_adam(settings, some, blocks, stream);
+    launch_adam(step, some, blocks, stream);
   }
 }
 

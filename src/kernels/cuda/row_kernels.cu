@@ -2,7 +2,6 @@
 
 const fathom::RowKernels* fathom_cuda_row_kernels() {
   static constexpr fathom::RowKernels kKernels = {
-      .softmax_leaves_factor = false,
       .rms_norm_forward = fathom::cuda::rms_norm_forward,
       .rms_norm_parts = fathom::cuda::rms_norm_parts,
       .rms_norm_backward = fathom::cuda::rms_norm_backward,

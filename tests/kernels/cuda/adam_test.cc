@@ -12,8 +12,8 @@ struct Scalars {
 };
 
 AdamStep step_of(const Scalars& s, NumberType type) {
-  return {.beta1 = 0.9F,
-          .beta2 = 0.999F,
+  return {.beta1 = 0.9,
+          .beta2 = 0.999,
           .eps = 1e-8F,
           .weight_decay = 0.1F,
           .decoupled_decay = true,
@@ -59,8 +59,8 @@ Update expected_update(const AdamStep& s, const Parameter& p, int64_t i) {
     g += s.weight_decay * w;
   const double m = s.beta1 * p.m.get(i) + (1.0 - s.beta1) * g;
   const double v = s.beta2 * p.v.get(i) + (1.0 - s.beta2) * g * g;
-  const double m_hat = m / (1.0 - std::pow(double{s.beta1}, *s.step));
-  const double v_hat = v / (1.0 - std::pow(double{s.beta2}, *s.step));
+  const double m_hat = m / (1.0 - std::pow(s.beta1, *s.step));
+  const double v_hat = v / (1.0 - std::pow(s.beta2, *s.step));
   return {w - *s.lr * m_hat / (std::sqrt(v_hat) + s.eps), m, v};
 }
 

@@ -123,9 +123,5 @@ TEST(CudaSoftmaxCrossEntropy, MoreRowsThanAGridHasBlocksAreAnError) {
   EXPECT_THROW(fathom_cuda_row_kernels()->softmax_cross_entropy(p, nullptr), std::runtime_error);
 }
 
-TEST(CudaSoftmaxCrossEntropy, LeavesNoFactor) {
-  EXPECT_FALSE(fathom_cuda_row_kernels()->softmax_leaves_factor);
-}
-
 }  // namespace
 }  // namespace fathom
