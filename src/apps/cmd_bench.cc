@@ -8,9 +8,9 @@
 #include <iostream>
 
 #include "apps/commands.h"
+#include "apps/run_setup.h"
 #include "fathom/base/file.h"
 #include "fathom/base/json.h"
-#include "fathom/io/model_files.h"
 #include "fathom/model/cost.h"
 #include "fathom/train/device.h"
 #include "fathom/train/part_timer.h"
@@ -80,15 +80,11 @@ struct Block {
 class Bench {
  public:
   Bench(const RunConfig& config, const torch::Device& device, const std::string& tokens,
-        const Choices& choices)
+        const Choices& choices, const Log& log)
       : config_(config),
         device_(device),
         tokens_(config, tokens),
-        state_(make_train_state(config, resolve_plan(config.model), device,
-                                config.train.init_from.empty())) {
-    if (!config.train.init_from.empty())
-      load_weights(config.train.init_from, state_.model, choices);
-  }
+        state_(start_state(config, device, choices, log)) {}
 
   Block run(int64_t steps, const StopFlag& stop) {
     Block block;
@@ -193,7 +189,8 @@ int run(Invocation& invocation) {
   const int64_t steps = invocation.integer("steps", 10, 1, 1'000'000);
   const torch::Device device = choose_device(config.train.device);
   apply_runtime_settings(config.train);
-  Bench bench(config, device, invocation.text("batches", ""), invocation.choices());
+  Bench bench(config, device, invocation.text("batches", ""), invocation.choices(),
+              invocation.log());
   if (invocation.has("paced")) {
     run_paced(bench, config, steps, invocation);
     return 0;
