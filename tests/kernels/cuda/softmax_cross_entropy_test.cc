@@ -33,7 +33,7 @@ struct Rows {
     for (int64_t row = 0; row < kRows; ++row) loss.set(row, 77.0);
     fathom_cuda_row_kernels()->softmax_cross_entropy(
         {kRows, vocabulary, stride, logits.type(), logits.data(), target.data(), loss.floats(),
-         nullptr, kScale, z_loss},
+         kScale, z_loss},
         nullptr);
   }
 };
