@@ -192,6 +192,7 @@ int run(Invocation& invocation) {
   const RunConfig& config = loaded.config;
   const int64_t steps = invocation.integer("steps", 10, 1, 1'000'000);
   const torch::Device device = choose_device(config.train.device);
+  for (const std::string& line : check_device(config, device)) invocation.log().warn(line);
   apply_runtime_settings(config.train);
   Bench bench(config, device, invocation.text("batches", ""), invocation.choices());
   if (invocation.has("paced")) {

@@ -202,6 +202,7 @@ void train_run(const RunConfig& config, const std::string& resume, Invocation& i
   std::optional<RunLock> lock;
   const auto checkpoint = open_output(config, resume, invocation, parallel, lock);
   const torch::Device device = choose_device(config.train.device);
+  for (const std::string& line : check_device(config, device)) log.warn(line);
   apply_runtime_settings(config.train);
   const RunData data = load_data(config, log, invocation.stop(), parallel);
   if (data.validation.empty()) log.info("data.validation is not set: nothing will be evaluated");

@@ -61,6 +61,25 @@ torch::Device choose_device(const std::string& choice) {
   return torch::kCPU;
 }
 
+std::vector<std::string> check_device(const RunConfig& config, const torch::Device& device,
+                                      const std::function<const LoadedCudaLibrary&()>& library) {
+  if (!device.is_cuda()) return {};
+  std::vector<std::string> lines;
+  const LoadedCudaLibrary& loaded = library();
+  if (!loaded.problem.empty())
+    lines.push_back(cat("GPU: LibTorch's operations alone, as ", loaded.problem));
+  const bool has_kernels = loaded.library != nullptr && loaded.library->row_kernels != nullptr;
+  if (config.train.kernels == "fused") {
+    if (!has_kernels)
+      throw ConfigError(cat(
+          "train.kernels is fused, but there are no CUDA kernels of Fathom's own: ",
+          loaded.library == nullptr ? loaded.problem : "libfathom_cuda.so was built without nvcc",
+          "; build with one (scripts/setup.sh --nvcc) or use train.kernels=auto"));
+    lines.emplace_back("train.kernels is fused: Fathom's CUDA kernels have never run on a GPU");
+  }
+  return lines;
+}
+
 void apply_runtime_settings(const TrainConfig& config) {
   const auto cores = static_cast<int64_t>(std::max(1U, std::thread::hardware_concurrency()));
   at::set_num_threads(static_cast<int>(config.threads.value_or(cores)));

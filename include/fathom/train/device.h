@@ -4,9 +4,12 @@
 #include <torch/types.h>
 
 #include <cstdint>
+#include <functional>
 #include <string>
+#include <vector>
 
 #include "fathom/config/run_config.h"
+#include "fathom/kernels/cuda_library.h"
 
 namespace fathom {
 
@@ -14,6 +17,15 @@ namespace fathom {
 /// @param choice train.device: auto, cpu or cuda
 /// @throws ConfigError if cuda is asked for and there is none, saying why
 torch::Device choose_device(const std::string& choice);
+
+/// Checks that the parts of Fathom that a config asks for are there and do something on the device.
+/// @param library loads libfathom_cuda.so; called for a GPU alone
+/// @returns lines for the log: which parts a run on this GPU does without, and which have never run
+/// on a GPU
+/// @throws ConfigError for what is asked for by name and is missing, or has no effect there
+std::vector<std::string> check_device(
+    const RunConfig& config, const torch::Device& device,
+    const std::function<const LoadedCudaLibrary&()>& library = cuda_library);
 
 /// Sets LibTorch's threads (train.threads, default all cores), determinism, kernels and the CPU's
 /// allocator.
