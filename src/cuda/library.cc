@@ -1,7 +1,7 @@
 // The one function that libfathom_cuda.so exports.
 #include <torch/version.h>
 
-#include "fathom/kernels/cuda_library.h"
+#include "cuda/parts.h"
 #include "fathom/version.h"
 
 #ifdef FATHOM_CUDA_KERNELS
@@ -26,6 +26,9 @@ extern "C" __attribute__((visibility("default"))) const fathom::CudaLibrary* fat
   static const fathom::CudaLibrary library{
       .version = FATHOM_VERSION " with LibTorch " TORCH_VERSION,
       .row_kernels = fathom::row_kernels(),
+      .make_graph = fathom::make_step_graph,
+      .connect_nccl = fathom::connect_nccl,
+      .seconds = fathom::device_seconds,
   };
   return &library;
 }

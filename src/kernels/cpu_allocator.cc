@@ -10,25 +10,22 @@
 #include <map>
 #include <mutex>
 #include <new>
+#include <unordered_map>
 #include <vector>
 
 namespace fathom {
 namespace {
 
 constexpr size_t kSmallest = size_t{256} << 10;
+constexpr size_t kPage = 4096;
 constexpr size_t kHugePage = size_t{2} << 20;
 constexpr size_t kSlack = size_t{32} << 20;
 
 /// Sizes are rounded up to an eighth of their power of two, so that nearly equal ones share blocks.
 size_t rounded(size_t bytes) {
-  const size_t step = std::max<size_t>(std::bit_floor(bytes) / 8, 4096);
+  const size_t step = std::max<size_t>(std::bit_floor(bytes) / 8, kPage);
   return (bytes + step - 1) / step * step;
 }
-
-struct Block {
-  void* memory;
-  size_t bytes;
-};
 
 /// Memory of the system, on a boundary of huge pages where it is large enough for one.
 void* map(size_t bytes) {
@@ -49,7 +46,7 @@ void* map(size_t bytes) {
 class Cache {
  public:
   /// A block of at least `bytes`, or null when there is no memory.
-  Block* take(size_t bytes) {
+  void* take(size_t bytes) {
     const std::scoped_lock lock(mutex_);
     const size_t size = rounded(bytes);
     void* memory = nullptr;
@@ -71,15 +68,20 @@ class Cache {
     memory_.in_use += size;
     memory_.handed_out += size;
     memory_.most_in_use = std::max(memory_.most_in_use, memory_.in_use);
-    return new Block{memory, size};
+    in_use_[memory] = size;
+    return memory;
   }
 
-  void give_back(Block* block) {
+  /// @returns whether it is one of the blocks
+  bool give_back(void* memory) {
     const std::scoped_lock lock(mutex_);
-    memory_.in_use -= block->bytes;
-    memory_.cached += block->bytes;
-    free_[block->bytes].push_back(block->memory);
-    delete block;
+    const auto found = in_use_.find(memory);
+    if (found == in_use_.end()) return false;
+    memory_.in_use -= found->second;
+    memory_.cached += found->second;
+    free_[found->second].push_back(memory);
+    in_use_.erase(found);
+    return true;
   }
 
   CpuMemory memory() {
@@ -103,6 +105,7 @@ class Cache {
 
   std::mutex mutex_;
   std::map<size_t, std::vector<void*>> free_;  // by size
+  std::unordered_map<void*, size_t> in_use_;   // their sizes
   CpuMemory memory_;
 };
 
@@ -112,18 +115,21 @@ Cache& cache() {
   return *only;
 }
 
+/// One function for all, as oneDNN frees its buffers without saying what they were.
+void release(void* memory) {
+  const bool may_be_block = reinterpret_cast<uintptr_t>(memory) % kPage == 0;
+  if (!may_be_block || !cache().give_back(memory)) c10::free_cpu(memory);
+}
+
 class CachingAllocator : public c10::Allocator {
  public:
   c10::DataPtr allocate(size_t bytes) override {
-    if (bytes < kSmallest) {
-      void* memory = c10::alloc_cpu(bytes);
-      return {memory, memory, &c10::free_cpu, c10::kCPU};
-    }
-    Block* block = cache().take(bytes);
-    if (block == nullptr) throw std::bad_alloc();
-    return {block->memory, block, [](void* b) { cache().give_back(static_cast<Block*>(b)); },
-            c10::kCPU};
+    void* memory = bytes < kSmallest ? c10::alloc_cpu(bytes) : cache().take(bytes);
+    if (memory == nullptr && bytes > 0) throw std::bad_alloc();
+    return {memory, memory, &release, c10::kCPU};
   }
+
+  c10::DeleterFnPtr raw_deleter() const override { return &release; }
 
   void copy_data(void* to, const void* from, size_t bytes) const override {
     std::memcpy(to, from, bytes);

@@ -39,6 +39,17 @@ TEST_F(CpuAllocator, HoldsLittleMoreThanWasEverInUseAtOnce) {
             memory.most_in_use + memory.most_in_use / 10 + 32 * kMegabyte);
 }
 
+TEST_F(CpuAllocator, ServesLibrariesThatFreeAnAddressAlone) {  // oneDNN's buffers of a GEMM
+  c10::Allocator* allocator = c10::GetAllocator(c10::kCPU);
+  const size_t before = cpu_memory().in_use;
+  void* small = allocator->raw_allocate(1000);
+  void* large = allocator->raw_allocate(3 * kMegabyte);
+  EXPECT_EQ(cpu_memory().in_use - before, 3 * kMegabyte);
+  allocator->raw_deallocate(large);
+  allocator->raw_deallocate(small);
+  EXPECT_EQ(cpu_memory().in_use, before);
+}
+
 TEST_F(CpuAllocator, ServesTensorsThatOtherThreadsFree) {
   const size_t before = cpu_memory().in_use;
   for (int i = 0; i < 50; ++i) {
