@@ -1,6 +1,5 @@
 # cmake --install, and find_package(fathom): see cmake/fathomConfig.cmake.in.
 include(CMakePackageConfigHelpers)
-include(GNUInstallDirs)
 set(package_folder ${CMAKE_INSTALL_LIBDIR}/cmake/fathom)
 
 install(DIRECTORY include/fathom DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")

@@ -4,6 +4,7 @@
 #
 #     scripts/setup.sh                   the LibTorch that .venv has, or the pinned one
 #     scripts/setup.sh --torch 2.15.0    another one: 2.11 to 2.15
+#     scripts/setup.sh --nvcc            also NVIDIA's compiler of that LibTorch's CUDA (330 MB), from PyPI
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -15,14 +16,17 @@ log=.venv/fathom-setup.log
 
 say() { echo "setup: $*"; }
 die() { echo "setup: error: $*" >&2; exit 1; }
-usage() { sed -n '2,6s/^# \{0,1\}//p' "$0"; }
+usage() { sed -n '2,7s/^# \{0,1\}//p' "$0"; }
 
 torch=$(sed -n 's/^torch //p' "$stamp" 2> /dev/null || true)
 torch=${torch:-$pinned_torch}
+nvcc=$(sed -n 's/^nvcc //p' "$stamp" 2> /dev/null || true)
+nvcc=${nvcc:-no}
 while [ $# -gt 0 ]; do
   case $1 in
     --torch) torch=${2:-}; shift ;;
     --torch=*) torch=${1#*=} ;;
+    --nvcc) nvcc=yes ;;
     -h | --help) usage; exit 0 ;;
     *) usage >&2; die "unknown argument '$1'" ;;
   esac
@@ -85,6 +89,17 @@ show_downloads() {
             s|^Installing collected packages.*|setup:   unpacking|p'
 }
 
+# The parts of NVIDIA's toolkit that no wheel of LibTorch brings, as its metapackage pins them: headers that those of its
+# runtime include, and the compiler.
+install_toolkit_parts() {
+  local version parts=crt
+  [ "$nvcc" = no ] || parts=crt,cccl,nvcc,nvvm
+  version=$(.venv/bin/python -c 'import importlib.metadata as m; print(m.version("cuda-toolkit"))' 2> /dev/null) ||
+    { say "this LibTorch has no CUDA, and needs no parts of its toolkit"; return 0; }
+  .venv/bin/python -m pip install --disable-pip-version-check --no-input --no-compile --progress-bar off \
+    "cuda-toolkit[$parts]==$version" >> "$log" 2>&1
+}
+
 install_python_packages() {
   local python start=$SECONDS
   if ! .venv/bin/python -m pip --version > /dev/null 2>&1; then
@@ -95,17 +110,17 @@ install_python_packages() {
   say "installing LibTorch $torch, CMake, Ninja and the tests' oracles into .venv (about 3 GB, 4 minutes)"
   rm -f "$stamp"
   .venv/bin/python -u -m pip install --disable-pip-version-check --no-input --no-compile --progress-bar off \
-    "torch==$torch" -r scripts/requirements.txt 2>&1 | tee "$log" | show_downloads ||
+    "torch==$torch" -r scripts/requirements.txt 2>&1 | tee "$log" | show_downloads && install_toolkit_parts ||
     { grep -a '^ERROR' "$log" | tail -n 5 >&2; die "pip failed; its output is in $log. Once mended, run this script again"; }
-  printf 'torch %s\n%s\n' "$torch" "$wanted" > "$stamp"
+  printf '%s\n' "$wanted" > "$stamp"
   say "done in $((SECONDS - start)) s"
 }
 
 exec 9< "$0"
 flock -n 9 || { say "waiting for another set-up of this checkout"; flock 9; }
 install_packages
-wanted=$(sha256sum scripts/requirements.txt scripts/setup.sh)
-if [ "$(cat "$stamp" 2> /dev/null)" != "torch $torch"$'\n'"$wanted" ] || ! .venv/bin/python -c '' 2> /dev/null; then
+wanted="torch $torch"$'\n'"nvcc $nvcc"$'\n'$(sha256sum scripts/requirements.txt scripts/setup.sh)
+if [ "$(cat "$stamp" 2> /dev/null)" != "$wanted" ] || ! .venv/bin/python -c '' 2> /dev/null; then
   install_python_packages
 fi
 [ "$torch" = "$pinned_torch" ] || say "LibTorch $torch, not the pinned one: scripts/setup.sh --torch $pinned_torch goes back"

@@ -12,10 +12,11 @@
 #include "fathom/base/file.h"
 #include "fathom/base/json.h"
 #include "fathom/model/cost.h"
+#include "fathom/train/attention_choice.h"
 #include "fathom/train/device.h"
 #include "fathom/train/part_timer.h"
+#include "fathom/train/recorded_step.h"
 #include "fathom/train/schedule.h"
-#include "fathom/train/step.h"
 
 namespace fathom {
 namespace {
@@ -84,7 +85,8 @@ class Bench {
       : config_(config),
         device_(device),
         tokens_(config, tokens),
-        state_(start_state(config, device, choices, log)) {}
+        state_(start_state(config, device, choices, log)),
+        step_(make_step_function(config, device)) {}
 
   Block run(int64_t steps, const StopFlag& stop) {
     Block block;
@@ -93,9 +95,7 @@ class Bench {
       const auto start = std::chrono::steady_clock::now();
       const double lr = learning_rate(config_.lr_scheduler, config_.optimizer.lr, state_.step + 1,
                                       config_.total_steps());
-      const StepResult result =
-          train_step(state_, tokens_.batch(state_.step), config_.train.rows_per_micro_batch(), lr,
-                     config_.train.grad_clip);
+      const StepResult result = step_(state_, tokens_.batch(state_.step), lr);
       block.losses.push_back(result.loss.item<double>());  // waits for the device
       block.gradient_norms.push_back(result.gradient_norm.item<double>());
       block.seconds.push_back(Seconds(std::chrono::steady_clock::now() - start).count());
@@ -119,6 +119,7 @@ class Bench {
   torch::Device device_;
   Tokens tokens_;
   TrainState state_;
+  StepFunction step_;
 };
 
 /// The value below which a share of the sorted values lies.
@@ -188,7 +189,12 @@ int run(Invocation& invocation) {
   const RunConfig& config = loaded.config;
   const int64_t steps = invocation.integer("steps", 10, 1, 1'000'000);
   const torch::Device device = choose_device(config.train.device);
+  for (const std::string& line : check_device(config, device)) invocation.log().warn(line);
   apply_runtime_settings(config.train);
+  if (const std::string chosen =
+          choose_attention(config, config.train.rows_per_micro_batch(), device);
+      !chosen.empty())
+    invocation.log().info(chosen);
   Bench bench(config, device, invocation.text("batches", ""), invocation.choices(),
               invocation.log());
   if (invocation.has("paced")) {

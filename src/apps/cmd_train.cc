@@ -13,6 +13,7 @@
 #include "fathom/io/run_lock.h"
 #include "fathom/model/check.h"
 #include "fathom/model/cost.h"
+#include "fathom/train/attention_choice.h"
 #include "fathom/train/device.h"
 #include "fathom/train/parallel.h"
 #include "fathom/train/trainer.h"
@@ -48,6 +49,12 @@ std::optional<fs::path> checkpoint_to_resume(const std::string& resume, const fs
   return newest->directory;
 }
 
+/// Rows of this rank that go through the model at once.
+int64_t rows_at_once(const RunConfig& config, const Parallel& parallel) {
+  return std::min(config.train.rows_per_micro_batch(),
+                  config.train.global_batch_size / parallel.size());
+}
+
 /// Evaluates every eval.interval steps, at the start and at the end, on all ranks together.
 class EvaluationObserver : public Observer {
  public:
@@ -77,8 +84,7 @@ class EvaluationObserver : public Observer {
   void evaluate(TrainState& state) {
     if (data_.validation.empty()) return;
     parallel_.enter("evaluation");
-    const int64_t rows = std::min(config_.train.rows_per_micro_batch(),
-                                  config_.train.global_batch_size / parallel_.size());
+    const int64_t rows = rows_at_once(config_, parallel_);
     const Perplexity result = score(state.model, data_.validation, config_.data, rows,
                                     parallel_.stop(), parallel_.if_several());
     state.evaluated_step = state.step;
@@ -195,8 +201,12 @@ void train_run(const RunConfig& config, const std::string& resume, Invocation& i
   const fs::path out_dir = config.train.out_dir;
   std::optional<RunLock> lock;
   const auto checkpoint = open_output(config, resume, invocation, parallel, lock);
-  const torch::Device device = choose_device(config.train.device);
+  const torch::Device device = choose_device(config.train.device, parallel.local_rank());
+  for (const std::string& line : check_device(config, device, parallel.size())) log.warn(line);
   apply_runtime_settings(config.train);
+  const int64_t rows = rows_at_once(config, parallel);
+  if (const std::string chosen = choose_attention(config, rows, device); !chosen.empty())
+    log.info(chosen);
   const RunData data = load_data(config, log, invocation.stop(), parallel);
   if (data.validation.empty()) log.info("data.validation is not set: nothing will be evaluated");
   const RunIdentity identity =

@@ -50,6 +50,10 @@ void TrainConfig::declare(Fields& f) {
   f.add("threads", &threads, "CPU threads (default: all cores)", {.at_least = 1, .at_most = 4096});
   f.one_of("kernels", kernels, {"auto", "fused", "reference"},
            "fused: Fathom's own kernels; reference: plain LibTorch; auto: fused on a CPU");
+  f.one_of("attention", attention, {"auto", "measured", "flash", "cudnn", "efficient"},
+           "LibTorch's attention on a GPU; measured: the fastest here; never run on a GPU yet");
+  f.add("cuda_graph", &cuda_graph,
+        "record a step on a GPU once and replay it, for small models; never run on a GPU yet");
   f.add("init_from", &init_from,
         "model directory to start from: its model.* and weights; optimizer and steps start anew");
   f.add("out_dir", &out_dir, "the run's directory");
@@ -88,6 +92,8 @@ void LogConfig::declare(Fields& f) {
 }
 
 void ParallelConfig::declare(Fields& f) {
+  f.one_of("backend", backend, {"auto", "nccl"},
+           "auto: Gloo, on CPUs; nccl: on GPUs, one for each process; never run on a GPU yet");
   f.add("zero_stage", &zero_stage,
         "1: each process keeps the optimizer's moments of its share of the parameters (ZeRO-1)",
         {.at_least = 0, .at_most = 1});

@@ -3,7 +3,9 @@
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <ATen/Version.h>
+#include <ATen/detail/CUDAHooksInterface.h>
 #include <c10/core/CachingDeviceAllocator.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 #include <dlfcn.h>
 #include <torch/version.h>
 
@@ -52,13 +54,97 @@ std::string reason_for_no_cuda() {
 
 }  // namespace
 
-torch::Device choose_device(const std::string& choice) {
+int64_t gpu_of_rank(int64_t local_rank, int64_t gpus) {
+  if (local_rank < gpus) return local_rank;
+  throw ConfigError(cat("LOCAL_RANK is ", local_rank, ", but LibTorch finds ", gpus,
+                        " GPU(s) on this host; start at most one process for each, or use "
+                        "train.device=cpu"));
+}
+
+torch::Device choose_device(const std::string& choice, int64_t local_rank) {
   if (choice == "cpu") return torch::kCPU;
   const std::string reason = reason_for_no_cuda();
-  if (reason.empty()) return {torch::kCUDA, 0};
+  if (reason.empty()) {
+    const torch::Device device(
+        torch::kCUDA, static_cast<c10::DeviceIndex>(
+                          gpu_of_rank(local_rank, at::detail::getCUDAHooks().deviceCount())));
+    c10::impl::VirtualGuardImpl(torch::kCUDA).setDevice(device);
+    return device;
+  }
   if (choice == "cuda")
     throw ConfigError(cat("train.device is cuda, but ", reason, "; use train.device=cpu or auto"));
   return torch::kCPU;
+}
+
+namespace {
+
+/// A part of Fathom for GPUs that a config asks for by name.
+struct GpuPart {
+  std::string key_and_value;
+  std::string without;  ///< the value that does without it
+  bool asked;
+  bool present;
+};
+
+void check_cpu(const std::vector<GpuPart>& parts) {
+  for (const GpuPart& part : parts) {
+    if (part.asked)
+      throw ConfigError(cat(part.key_and_value, ", which has no effect on a CPU; use ",
+                            part.without, ", or train.device=cuda"));
+  }
+}
+
+/// Lines about the parts that are used.
+std::vector<std::string> check_gpu(const std::vector<GpuPart>& parts,
+                                   const LoadedCudaLibrary& loaded) {
+  std::vector<std::string> lines;
+  if (!loaded.problem.empty())
+    lines.push_back(cat("GPU: LibTorch's operations alone, as ", loaded.problem));
+  for (const GpuPart& part : parts) {
+    if (!part.asked) continue;
+    if (!part.present)
+      throw ConfigError(cat(
+          part.key_and_value, ", but ",
+          loaded.problem.empty() ? "libfathom_cuda.so was built without nvcc" : loaded.problem,
+          "; build it (scripts/setup.sh --nvcc, then scripts/build.sh), or use ", part.without));
+    lines.push_back(cat(part.key_and_value, ": this has never run on a GPU"));
+  }
+  return lines;
+}
+
+}  // namespace
+
+std::vector<std::string> check_device(const RunConfig& config, const torch::Device& device,
+                                      int64_t ranks,
+                                      const std::function<const LoadedCudaLibrary&()>& library) {
+  const LoadedCudaLibrary none, &loaded = device.is_cuda() ? library() : none;
+  const bool any = loaded.library != nullptr;
+  const TrainConfig& train = config.train;
+  const GpuPart kernels{"train.kernels is fused", "train.kernels=auto", train.kernels == "fused",
+                        any && loaded.library->row_kernels != nullptr};
+  const std::vector<GpuPart> parts = {
+      {"train.cuda_graph is true", "train.cuda_graph=false", train.cuda_graph, any},
+      {cat("train.attention is ", train.attention), "train.attention=auto",
+       train.attention != "auto", any},
+      {cat("parallel.backend is ", config.parallel.backend), "parallel.backend=auto",
+       config.parallel.backend != "auto", any}};
+  if (device.is_cpu()) {
+    check_cpu(parts);
+    return {};
+  }
+  if (ranks > 1 && config.parallel.backend == "auto")
+    throw ConfigError(cat("parallel.backend is auto, which is Gloo on CPUs, but ", ranks,
+                          " processes train on GPUs; use parallel.backend=nccl, which has never "
+                          "run on a GPU, train.device=cpu, or one process"));
+  if (ranks > 1 && train.cuda_graph)
+    throw ConfigError(cat("train.cuda_graph is true, which is for one process, and there are ",
+                          ranks, "; use train.cuda_graph=false"));
+  if (ranks == 1 && config.parallel.backend != "auto")
+    throw ConfigError(cat("parallel.backend is ", config.parallel.backend,
+                          ", which has no effect on one process; use parallel.backend=auto"));
+  std::vector<GpuPart> all = parts;
+  all.push_back(kernels);
+  return check_gpu(all, loaded);
 }
 
 void apply_runtime_settings(const TrainConfig& config) {

@@ -59,7 +59,8 @@ Optimizer::Optimizer(const OptimizerConfig& config,
       {}, states_.front().parameter.options().dtype(torch::kFloat32).requires_grad(false));
 }
 
-void Optimizer::step(double lr, const torch::Tensor& gradient_divisor, const torch::Tensor& skip) {
+void Optimizer::step(const torch::Tensor& lr, const torch::Tensor& gradient_divisor,
+                     const torch::Tensor& skip) {
   RECORD_USER_SCOPE("optimizer");
   const torch::NoGradGuard no_grad;
   step_count_ += 1;
@@ -68,8 +69,9 @@ void Optimizer::step(double lr, const torch::Tensor& gradient_divisor, const tor
   step_count_ -= skip;
 }
 
-void Optimizer::update(const std::vector<size_t>& group, double weight_decay, double lr,
-                       const torch::Tensor& gradient_divisor, const torch::Tensor& skip) {
+void Optimizer::update(const std::vector<size_t>& group, double weight_decay,
+                       const torch::Tensor& lr, const torch::Tensor& gradient_divisor,
+                       const torch::Tensor& skip) {
   std::vector<torch::Tensor> parameters, gradients, first, second;
   for (const size_t i : group) {
     parameters.push_back(states_[i].parameter);

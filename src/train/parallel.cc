@@ -7,6 +7,7 @@
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 
 #include "fathom/base/error.h"
+#include "fathom/kernels/cuda_library.h"
 #include "parallel_collectives.h"
 #include "parallel_gradients.h"
 #include "parallel_store.h"
@@ -41,7 +42,8 @@ struct Parallel::Peers {
 
   StorePointer store;
   Watchdog watchdog;
-  std::unique_ptr<Collectives> collectives{};
+  std::unique_ptr<Collectives> collectives{};      // of tensors on the CPU
+  std::unique_ptr<Collectives> gpu_collectives{};  // or null
   std::unique_ptr<GradientBuckets> buckets{};
   Collectives::Pending loss{};
   int64_t answers = 0;  // of rank 0, so far
@@ -58,9 +60,39 @@ struct Parallel::Peers {
       watchdog.suspect(error.what());
     }
   }
+  GroupOptions group_options(const Launch& launch, const ParallelConfig& config);
+  void connect_gpus(const Launch& launch, const ParallelConfig& config);
+  /// Of the model's tensors.
+  Collectives& on_device() { return gpu_collectives ? *gpu_collectives : *collectives; }
   void join(const Launch& launch, std::chrono::milliseconds timeout, const StopFlag& stop,
             const std::string& run);
 };
+
+GroupOptions Parallel::Peers::group_options(const Launch& launch, const ParallelConfig& config) {
+  return {.rank = launch.rank,
+          .size = launch.world_size,
+          .timeout = std::chrono::seconds(config.timeout_seconds),
+          .address = own_address(launch),
+          .interface = launch.interface,
+          .on_begin = [this] { watchdog.begin_collective(); },
+          .on_failure = [this](const auto& what) { watchdog.suspect(what); }};
+}
+
+void Parallel::Peers::connect_gpus(const Launch& launch, const ParallelConfig& config) {
+  const LoadedCudaLibrary& loaded = cuda_library();
+  if (loaded.library == nullptr)
+    throw ConfigError(cat("several processes train on GPUs through NCCL, but ", loaded.problem));
+  GroupOptions options = group_options(launch, config);
+  // Its own connection: NCCL's set-up may wait in it.
+  const StorePointer nccl_store = c10::make_intrusive<c10d::PrefixStore>(
+      "nccl", connect_store(launch, options.timeout, /*host=*/false));
+  AsynchronousBackend nccl{
+      loaded.library->connect_nccl({.store = nccl_store,
+                                    .rank = static_cast<int>(launch.rank),
+                                    .size = static_cast<int>(launch.world_size),
+                                    .timeout = options.timeout})};
+  gpu_collectives = std::make_unique<Collectives>(std::move(nccl), std::move(options));
+}
 
 /// Waits for every rank, and checks that all run the same.
 void Parallel::Peers::join(const Launch& launch, std::chrono::milliseconds timeout,
@@ -93,19 +125,12 @@ Parallel::Parallel(const Launch& launch, const ParallelConfig& config, const Sto
   FLAGS_caffe2_log_level = c10::GLOG_ERROR;  // a lost peer has one message, ours
   const std::chrono::seconds timeout(config.timeout_seconds);
   peers_ = std::make_unique<Peers>(launch, timeout);
-  Watchdog& watchdog = peers_->watchdog;
   try {
     enter("meeting the others");
     peers_->reach([&] { peers_->join(launch, timeout, local, run); });
-    peers_->collectives = std::make_unique<Collectives>(
-        c10::make_intrusive<c10d::PrefixStore>("gloo", peers_->store),
-        GroupOptions{.rank = rank(),
-                     .size = size(),
-                     .timeout = timeout,
-                     .address = own_address(launch),
-                     .interface = launch.interface,
-                     .on_begin = [&watchdog] { watchdog.begin_collective(); },
-                     .on_failure = [&watchdog](const auto& what) { watchdog.suspect(what); }});
+    peers_->collectives =
+        std::make_unique<Collectives>(c10::make_intrusive<c10d::PrefixStore>("gloo", peers_->store),
+                                      peers_->group_options(launch, config));
   } catch (const Error& error) {
     fail(error.exit_code(), error.what());
     throw;
@@ -170,12 +195,9 @@ void Parallel::sum(torch::Tensor tensor) {
 void Parallel::attach(TrainState& state) {
   state_ = &state;
   if (!peers_) return;
-  if (!state.model->device().is_cpu())
-    throw ConfigError(
-        cat("several processes train on CPUs only, through Gloo: this build has no "
-            "NCCL; use train.device=cpu, or one process"));
+  if (state.model->device().is_cuda()) peers_->connect_gpus(launch_, config_);
   peers_->buckets = std::make_unique<GradientBuckets>(state.model->parameters(),
-                                                      *peers_->collectives, kBucketBytes);
+                                                      peers_->on_device(), kBucketBytes);
 }
 
 void Parallel::begin_step(int64_t step) {
@@ -197,12 +219,12 @@ Batch Parallel::share(const Batch& batch) const {
 
 void Parallel::expect_gradients(const torch::Tensor& loss) {
   loss_ = loss.clone();
-  peers_->loss = peers_->collectives->start_sum(loss_);
+  peers_->loss = peers_->on_device().start_sum(loss_);
   peers_->buckets->expect();
 }
 
 torch::Tensor Parallel::finish_gradients() {
-  peers_->collectives->wait(peers_->loss);
+  peers_->on_device().wait(peers_->loss);
   peers_->buckets->finish();
   const int64_t interval = config_.checksum_interval, step = state_->step + 1;
   if (interval > 0 && (!std::exchange(checked_, true) || step % interval == 0)) {
@@ -217,7 +239,7 @@ torch::Tensor Parallel::finish_gradients() {
 
 void Parallel::share_update() {
   if (config_.zero_stage > 0)
-    broadcast_from_owners(state_->optimizer.states(), *peers_->collectives, kBucketBytes);
+    broadcast_from_owners(state_->optimizer.states(), peers_->on_device(), kBucketBytes);
 }
 
 void Parallel::gather_moments() {
@@ -248,13 +270,16 @@ void Parallel::leave() {
   peers_->collectives->sum(torch::zeros({1}));  // all have come this far
   peers_->watchdog.leave();
   peers_->left = true;
+  if (peers_->gpu_collectives) peers_->gpu_collectives->abandon();
 }
 
 void Parallel::fail(int exit_code, const std::string& message) {
   if (!peers_ || peers_->left) return;
   peers_->left = true;
   peers_->watchdog.announce(exit_code, message);
-  if (peers_->collectives) peers_->collectives->abandon();
+  for (const auto* group : {&peers_->collectives, &peers_->gpu_collectives}) {
+    if (*group) (*group)->abandon();
+  }
 }
 
 }  // namespace fathom

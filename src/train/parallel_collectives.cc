@@ -1,5 +1,7 @@
 #include "parallel_collectives.h"
 
+#include <thread>
+
 #include "fathom/base/error.h"
 
 // LibTorch has Gloo inside, but not the headers that its own header of it includes: Debian's
@@ -63,9 +65,26 @@ Collectives::Pending Collectives::start(const Call& call) {
   }
 }
 
+/// Waits on the host, so that a lost peer is noticed here: left to itself, a GPU would wait for it
+/// until somebody reads a result, and then without end.
+void Collectives::watch(const Pending& pending) {
+  constexpr std::chrono::microseconds kNap{50};
+  const auto end = std::chrono::steady_clock::now() + options_.timeout;
+  while (!pending->isCompleted()) {
+    if (std::chrono::steady_clock::now() >= end)
+      fail(cat("a sum or copy between GPUs took more than ", options_.timeout.count(), " ms"));
+    std::this_thread::sleep_for(kNap);
+  }
+  // Asked before `wait`, which would first take down the connections, and may hang in that.
+  if (const std::exception_ptr error = pending->exception()) std::rethrow_exception(error);
+}
+
 void Collectives::wait(const Pending& pending) {
   try {
+    if (watched_) watch(pending);
     pending->wait();
+  } catch (const Error&) {
+    throw;
   } catch (const std::exception& error) {
     fail(first_line(error));
   }

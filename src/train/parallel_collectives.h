@@ -1,4 +1,4 @@
-// Sums and copies between ranks, through Gloo.
+// Sums and copies between ranks: through Gloo, or another of LibTorch's backends.
 #pragma once
 
 #include <torch/types.h>
@@ -25,14 +25,24 @@ struct GroupOptions {
   std::function<void(const std::string&)> on_failure = {};
 };
 
+/// One whose work goes on while the host does, such as NCCL's.
+struct AsynchronousBackend {
+  c10::intrusive_ptr<c10d::Backend> backend;
+};
+
 /// Every rank calls the same functions in the same order, with tensors of the same shapes, on the
-/// CPU and contiguous. Each sum has the same bits on every rank and in every run.
+/// backend's device and contiguous. Each sum has the same bits on every rank; on the CPU also in
+/// every run.
 class Collectives {
  public:
   using Pending = c10::intrusive_ptr<c10d::Work>;
 
-  /// @throws ConfigError if this build has no Gloo
+  /// Through Gloo, on the CPU. @throws ConfigError if this build has no Gloo
   Collectives(const StoreOfGroup& store, GroupOptions options);
+  /// Through a backend on other devices. Waiting for its work ends after the timeout, whatever the
+  /// backend does.
+  Collectives(AsynchronousBackend asynchronous, GroupOptions options)
+      : options_(std::move(options)), backend_(std::move(asynchronous.backend)), watched_(true) {}
 
   int64_t rank() const { return options_.rank; }
   int64_t size() const { return options_.size; }
@@ -54,10 +64,12 @@ class Collectives {
  private:
   template <typename Call>
   Pending start(const Call& call);
+  void watch(const Pending& pending);
   [[noreturn]] void fail(const std::string& what);
 
   GroupOptions options_;
   c10::intrusive_ptr<c10d::Backend> backend_;
+  bool watched_ = false;
 };
 
 }  // namespace fathom

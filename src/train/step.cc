@@ -29,6 +29,31 @@ torch::Tensor gradient_norm(const Llama& model) {
   return at::linalg_vector_norm(torch::stack(norms));
 }
 
+/// What makes a sum over the targets their mean. Dividing by the count of the whole batch first
+/// makes the sum over micro-batches the mean over tokens.
+double mean_over(int64_t targets) {
+  return 1.0 / static_cast<double>(std::max<int64_t>(targets, 1));
+}
+
+/// Adds the gradients of the loss times a scale, host's and device's. @returns the scaled loss
+torch::Tensor accumulate(Llama& model, const BatchTensors& batch, double host_scale,
+                         const torch::Tensor& scale, int64_t rows_per_micro_batch,
+                         Parallel* parallel) {
+  const int64_t rows = batch.input_BT.size(0);
+  torch::Tensor total;
+  for (int64_t begin = 0; begin < rows; begin += rows_per_micro_batch) {
+    const BatchTensors part = batch.rows(begin, std::min(rows_per_micro_batch, rows - begin));
+    torch::Tensor loss =
+        model->loss(part.input_BT, part.target_BT, host_scale, {.document_BT = part.document_BT});
+    if (scale.defined()) loss = loss * scale;
+    total = total.defined() ? total + loss.detach() : loss.detach();
+    const bool last = begin + rows_per_micro_batch >= rows;
+    if (last && parallel != nullptr) parallel->expect_gradients(total);
+    loss.backward();
+  }
+  return parallel == nullptr ? total : parallel->finish_gradients();
+}
+
 }  // namespace
 
 BatchTensors BatchTensors::rows(int64_t begin, int64_t count) const {
@@ -41,45 +66,58 @@ BatchTensors to_device(const Batch& batch, const torch::Device& device) {
           copy_to_device(batch.document, batch, device)};
 }
 
+StepInput make_step_input(const Batch& batch, double lr, int64_t step, const torch::Device& device,
+                          bool scale_on_device) {
+  const auto scalar = [&](auto value, torch::ScalarType dtype) {
+    return torch::full({}, value, torch::TensorOptions(dtype).device(device));
+  };
+  StepInput input{.batch = to_device(batch, device),
+                  .lr = scalar(lr, device.is_cpu() ? torch::kFloat64 : torch::kFloat32),
+                  .step = scalar(step, torch::kInt64)};
+  const double scale = mean_over(batch.targets);
+  if (scale_on_device) {
+    input.scale = scalar(scale, torch::kFloat32);
+  } else {
+    input.host_scale = scale;
+  }
+  return input;
+}
+
 torch::Tensor accumulate_gradients(Llama& model, const BatchTensors& batch, int64_t targets,
                                    int64_t rows_per_micro_batch, Parallel* parallel) {
-  // Dividing by the count of the whole batch first makes the sum over micro-batches the mean over
-  // tokens.
-  const double scale = 1.0 / static_cast<double>(std::max<int64_t>(targets, 1));
-  const int64_t rows = batch.input_BT.size(0);
-  torch::Tensor total;
-  for (int64_t begin = 0; begin < rows; begin += rows_per_micro_batch) {
-    const BatchTensors part = batch.rows(begin, std::min(rows_per_micro_batch, rows - begin));
-    const torch::Tensor loss =
-        model->loss(part.input_BT, part.target_BT, scale, {.document_BT = part.document_BT});
-    total = total.defined() ? total + loss.detach() : loss.detach();
-    const bool last = begin + rows_per_micro_batch >= rows;
-    if (last && parallel != nullptr) parallel->expect_gradients(total);
-    loss.backward();
-  }
-  return parallel == nullptr ? total : parallel->finish_gradients();
+  return accumulate(model, batch, mean_over(targets), {}, rows_per_micro_batch, parallel);
+}
+
+StepResult run_step(TrainState& state, const StepInput& input, int64_t rows_per_micro_batch,
+                    double clip, Parallel* parallel) {
+  for (torch::Tensor& parameter : state.model->parameters()) parameter.mutable_grad().reset();
+  const torch::Tensor loss = accumulate(state.model, input.batch, input.host_scale, input.scale,
+                                        rows_per_micro_batch, parallel);
+  const torch::NoGradGuard no_grad;
+  const torch::Tensor norm = gradient_norm(state.model);
+  const torch::Tensor bad = torch::isfinite(loss + norm).logical_not();
+  state.first_bad_step.copy_(
+      torch::where(bad.logical_and(state.first_bad_step == 0), input.step, state.first_bad_step));
+  const torch::Tensor divisor = clip > 0 ? (norm / clip).clamp_min(1.0) : torch::ones_like(norm);
+  state.optimizer.step(input.lr, divisor.to(torch::kFloat32),
+                       (state.first_bad_step != 0).to(torch::kFloat32));
+  if (parallel != nullptr) parallel->share_update();
+  return {loss, norm};
+}
+
+void count_step(TrainState& state, const Batch& batch) {
+  state.step += 1;
+  state.tokens += batch.tokens;
 }
 
 StepResult train_step(TrainState& state, const Batch& batch, int64_t rows_per_micro_batch,
                       double lr, double clip, Parallel* parallel) {
-  for (torch::Tensor& parameter : state.model->parameters()) parameter.mutable_grad().reset();
   const torch::Device device = state.model->device();
-  const BatchTensors rows =
-      parallel == nullptr ? to_device(batch, device) : to_device(parallel->share(batch), device);
-  const torch::Tensor loss =
-      accumulate_gradients(state.model, rows, batch.targets, rows_per_micro_batch, parallel);
-  const torch::NoGradGuard no_grad;
-  const torch::Tensor norm = gradient_norm(state.model);
-  state.step += 1;
-  state.tokens += batch.tokens;
-  const torch::Tensor bad = torch::isfinite(loss + norm).logical_not();
-  state.first_bad_step =
-      torch::where(bad.logical_and(state.first_bad_step == 0), state.step, state.first_bad_step);
-  const torch::Tensor divisor = clip > 0 ? (norm / clip).clamp_min(1.0) : torch::ones_like(norm);
-  state.optimizer.step(lr, divisor.to(torch::kFloat32),
-                       (state.first_bad_step != 0).to(torch::kFloat32));
-  if (parallel != nullptr) parallel->share_update();
-  return {loss, norm};
+  const StepInput input = make_step_input(parallel == nullptr ? batch : parallel->share(batch), lr,
+                                          state.step + 1, device, !device.is_cpu());
+  const StepResult result = run_step(state, input, rows_per_micro_batch, clip, parallel);
+  count_step(state, batch);
+  return result;
 }
 
 }  // namespace fathom

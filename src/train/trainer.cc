@@ -5,6 +5,7 @@
 
 #include "fathom/base/ignored_target.h"
 #include "fathom/model/profile.h"
+#include "fathom/train/recorded_step.h"
 #include "fathom/train/schedule.h"
 
 namespace fathom {
@@ -74,6 +75,7 @@ void train_until(const RunConfig& config, TrainState& state, const BatchSource& 
                  Parallel* parallel) {
   const int64_t total = config.total_steps();
   profile_at_start(state, batches);
+  const StepFunction step = make_step_function(config, state.model->device(), parallel);
   for (Observer* observer : observers) observer->on_start(state);
   while (state.step < last_step) {
     if (parallel != nullptr) parallel->begin_step(state.step + 1);
@@ -82,8 +84,7 @@ void train_until(const RunConfig& config, TrainState& state, const BatchSource& 
     const Batch batch = batches(state.step);
     const double lr =
         learning_rate(config.lr_scheduler, config.optimizer.lr, state.step + 1, total);
-    const StepResult result = train_step(state, batch, config.train.rows_per_micro_batch(), lr,
-                                         config.train.grad_clip, parallel);
+    const StepResult result = step(state, batch, lr);
     if (is_read(config, state.step)) check_finite(config, state, batches);
     const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
     const StepEvent event{state, result, lr, taken.count(),

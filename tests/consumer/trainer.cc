@@ -74,8 +74,8 @@ double step(fathom::TrainState& state, const fathom::Batch& batch) {
   const torch::Tensor loss =
       state.model->loss(rows.input_BT, rows.target_BT, 1.0 / static_cast<double>(batch.targets));
   loss.backward();
-  state.optimizer.step(/*lr=*/3e-3, /*gradient_divisor=*/torch::ones({}),
-                       /*skip=*/torch::zeros({}));
+  state.optimizer.step(/*lr=*/torch::full({}, 3e-3, torch::kFloat64),
+                       /*gradient_divisor=*/torch::ones({}), /*skip=*/torch::zeros({}));
   ++state.step;
   state.tokens += batch.tokens;
   return loss.item<double>();

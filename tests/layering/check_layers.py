@@ -15,6 +15,7 @@ ALLOWED = {
     "base": set(),
     "config": {"base"},
     "kernels": {"base"},
+    "cuda": {"base", "kernels"},
     "data": CORE,
     "model": CORE | {"kernels"},
     "train": CORE | {"kernels", "data", "model"},

@@ -66,7 +66,8 @@ int run(const std::vector<std::string>& arguments) {
   std::vector<float> losses;
   for (int64_t step = 0; step < input.size(0); ++step) {
     losses.push_back(gradients(step).item<float>());
-    optimizer.step(std::stod(arguments[3]), torch::ones({}), torch::zeros({}));
+    const torch::Tensor lr = torch::full({}, std::stod(arguments[3]), torch::kFloat64);
+    optimizer.step(lr, torch::ones({}), torch::zeros({}));
   }
   out["losses"] = torch::tensor(losses);
   write(arguments[2], out);

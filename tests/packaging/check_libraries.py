@@ -1,7 +1,9 @@
 """Checks what a program loads at start: one OpenMP runtime and it is LibTorch's, LibTorch's CPU library and not the CUDA
 one (it is loaded when a run asks for a GPU), and no protobuf (sentencepiece exports symbols of its own copy).
 
-    check_libraries.py TORCH_ROOT PROGRAM...
+libfathom_cuda.so, which is loaded then, gets NVIDIA's libraries from LibTorch's wheels: a system's are often older.
+
+    check_libraries.py TORCH_ROOT PROGRAM... [libfathom_cuda.so]
 """
 
 import pathlib
@@ -29,10 +31,20 @@ def check(torch_root, program):
         assert not re.match(r"lib(torch_cuda|c10_cuda|cudnn|nccl|protobuf)", name), f"{program} loads {name}"
 
 
+def check_cuda(torch_root, library):
+    wheels = torch_root.resolve().parent
+    for name, path in loaded(library).items():
+        if re.match(r"lib(torch|c10|cud|cublas|nccl|nv)", name):
+            assert pathlib.Path(path).resolve().is_relative_to(wheels), f"{library} loads {name} from {path}, not {wheels}"
+
+
 def main():
-    torch_root, *programs = map(pathlib.Path, sys.argv[1:])
-    for program in programs:
-        check(torch_root, program)
+    torch_root, *files = map(pathlib.Path, sys.argv[1:])
+    for file in files:
+        if file.suffix == ".so":
+            check_cuda(torch_root, file)
+        else:
+            check(torch_root, file)
 
 
 if __name__ == "__main__":

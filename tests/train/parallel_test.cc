@@ -161,5 +161,62 @@ TEST(GradientBuckets, SumTheLastPassWithWhatWasThereAndLeaveOthersAlone) {
   });
 }
 
+/// What a backend like NCCL's gives: work that goes on while the host does.
+class FakeWork : public c10d::Work {
+ public:
+  FakeWork(int64_t polls, const std::string& error)
+      : c10d::Work(0, c10d::OpType::ALLREDUCE), polls_(polls) {
+    if (!error.empty()) exception_ = std::make_exception_ptr(std::runtime_error(error));
+  }
+  bool isCompleted() override { return polls_-- <= 0; }
+  bool wait(std::chrono::milliseconds) override {
+    waited = true;
+    return true;
+  }
+  bool waited = false;
+
+ private:
+  int64_t polls_;
+};
+
+class FakeBackend : public c10d::Backend {
+ public:
+  using c10d::Backend::Backend;
+};
+
+/// The message of a lost peer after a wait for work, or "".
+std::string wait_for(const c10::intrusive_ptr<FakeWork>& work) {
+  std::string reported;
+  Collectives collectives(AsynchronousBackend{c10::make_intrusive<FakeBackend>(0, 2)},
+                          {.rank = 0,
+                           .size = 2,
+                           .timeout = std::chrono::milliseconds(50),
+                           .on_failure = [&](const std::string& what) { reported = what; }});
+  try {
+    collectives.wait(work);
+  } catch (const PeerError& error) {
+    EXPECT_THAT(error.what(), HasSubstr(reported));
+  }
+  return reported;
+}
+
+TEST(Collectives, WaitForWorkOnAGpuAndThenOrderTheStreamsAfterIt) {
+  const auto work = c10::make_intrusive<FakeWork>(3, "");
+  EXPECT_EQ(wait_for(work), "");
+  EXPECT_TRUE(work->waited);
+}
+
+TEST(Collectives, ReportAPeerWhoseWorkOnAGpuNeverEnds) {
+  const auto work = c10::make_intrusive<FakeWork>(1'000'000'000, "");
+  EXPECT_THAT(wait_for(work), HasSubstr("took more than 50 ms"));
+  EXPECT_FALSE(work->waited);  // it would take down the connections, and might never return
+}
+
+TEST(Collectives, ReportWhatBrokeOnAGpu) {
+  const auto work = c10::make_intrusive<FakeWork>(2, "NCCL error: remote process exited\nstack");
+  EXPECT_EQ(wait_for(work), "NCCL error: remote process exited");
+  EXPECT_FALSE(work->waited);
+}
+
 }  // namespace
 }  // namespace fathom

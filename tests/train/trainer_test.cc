@@ -198,7 +198,7 @@ TEST(Optimizer, DecaysMatricesOnly) {
   for (torch::Tensor& parameter : state.model->parameters())
     parameter.mutable_grad() = torch::zeros_like(parameter);
   const torch::Tensor matrix = state.model->block(0)->mlp->up_proj->weight.detach().clone();
-  state.optimizer.step(0.1, torch::ones({}), torch::zeros({}));
+  state.optimizer.step(torch::full({}, 0.1, torch::kFloat64), torch::ones({}), torch::zeros({}));
   EXPECT_TRUE(
       torch::allclose(state.model->block(0)->mlp->up_proj->weight, matrix * 0.95));  // 1 - lr wd
   EXPECT_EQ(state.model->final_norm()->weight.min().item<float>(), 1.0F);

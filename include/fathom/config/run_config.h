@@ -44,6 +44,8 @@ struct TrainConfig {
   std::string device = "auto";
   std::optional<int64_t> threads;
   std::string kernels = "auto";
+  std::string attention = "auto";
+  bool cuda_graph = false;
   std::string init_from;  ///< directory of a model whose weights the run starts from
   std::string out_dir = "out";
 
@@ -89,6 +91,7 @@ struct LogConfig {
 
 /// Several processes that train one model; without effect where there is one.
 struct ParallelConfig {
+  std::string backend = "auto";
   int64_t zero_stage = 0;
   int64_t timeout_seconds = 300;
   int64_t checksum_interval = 100;

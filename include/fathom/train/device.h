@@ -4,16 +4,34 @@
 #include <torch/types.h>
 
 #include <cstdint>
+#include <functional>
 #include <string>
+#include <vector>
 
 #include "fathom/config/run_config.h"
+#include "fathom/kernels/cuda_library.h"
 
 namespace fathom {
 
 /// "auto" is a GPU if there is one. LibTorch's CUDA libraries are loaded only when they are needed.
 /// @param choice train.device: auto, cpu or cuda
-/// @throws ConfigError if cuda is asked for and there is none, saying why
-torch::Device choose_device(const std::string& choice);
+/// @param local_rank among the processes of this host, which each have a GPU of their own
+/// @throws ConfigError if cuda is asked for and there is none, saying why, or if there are fewer
+/// GPUs than processes
+torch::Device choose_device(const std::string& choice, int64_t local_rank = 0);
+
+/// The GPU of a process, of `gpus` on its host. @throws ConfigError if it has none
+int64_t gpu_of_rank(int64_t local_rank, int64_t gpus);
+
+/// Checks that the parts of Fathom that a config asks for are there and do something on the device.
+/// @param ranks number of processes
+/// @param library loads libfathom_cuda.so; called for a GPU alone
+/// @returns lines for the log: which parts a run on this GPU does without, and which have never run
+/// on a GPU
+/// @throws ConfigError for what is asked for by name and is missing, or has no effect there
+std::vector<std::string> check_device(
+    const RunConfig& config, const torch::Device& device, int64_t ranks = 1,
+    const std::function<const LoadedCudaLibrary&()>& library = cuda_library);
 
 /// Sets LibTorch's threads (train.threads, default all cores), determinism, kernels and the CPU's
 /// allocator.

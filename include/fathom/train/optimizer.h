@@ -51,18 +51,20 @@ class Optimizer {
             const torch::OrderedDict<std::string, torch::Tensor>& parameters, Shard shard = {});
 
   /// One update of the parameters that this rank owns, from their `.grad`.
-  /// @param lr learning rate of this step
+  /// @param lr learning rate of this step, a scalar on the parameters' device: float32; on the CPU
+  /// float64, as LibTorch computes with a double there
   /// @param gradient_divisor float32 scalar that every gradient is divided by (clipping)
   /// @param skip float32 scalar: 1 leaves parameters, moments and step count as they are, decided
   /// on the device
-  void step(double lr, const torch::Tensor& gradient_divisor, const torch::Tensor& skip);
+  void step(const torch::Tensor& lr, const torch::Tensor& gradient_divisor,
+            const torch::Tensor& skip);
 
   std::span<ParameterState> states() { return states_; }
   /// Updates made so far, float32 scalar on the device.
   torch::Tensor& step_count() { return step_count_; }
 
  private:
-  void update(const std::vector<size_t>& group, double weight_decay, double lr,
+  void update(const std::vector<size_t>& group, double weight_decay, const torch::Tensor& lr,
               const torch::Tensor& gradient_divisor, const torch::Tensor& skip);
 
   OptimizerConfig config_;

@@ -61,6 +61,7 @@ class Parallel {
 
   int64_t rank() const { return launch_.rank; }
   int64_t size() const { return launch_.world_size; }
+  int64_t local_rank() const { return launch_.local_rank; }
   /// The one rank that writes.
   bool is_main() const { return rank() == 0; }
   /// This, or null where there is one process: what train and train_step take.
@@ -80,7 +81,8 @@ class Parallel {
   /// Together: the sum over the ranks, in place. @param tensor on the CPU
   void sum(torch::Tensor tensor);
 
-  /// Gradients of this state are shared from now on. It outlives this object's last use.
+  /// Gradients of this state are shared from now on: through Gloo on a CPU, through NCCL on a GPU.
+  /// It outlives this object's last use.
   void attach(TrainState& state);
   /// Together: step `step` (from 1) begins. Also agrees on a stop.
   void begin_step(int64_t step);

@@ -21,6 +21,23 @@ struct BatchTensors {
 /// Copies a batch to the device; to a GPU through pinned memory, without waiting.
 BatchTensors to_device(const Batch& batch, const torch::Device& device);
 
+/// All that changes from step to step, on the device, so that a recorded step reads it anew.
+struct StepInput {
+  BatchTensors batch;
+  /// The loss is multiplied by both: one over the targets of the global batch is either a number,
+  /// which kernels take as they go, or a float32 scalar (else undefined).
+  double host_scale = 1;
+  torch::Tensor scale{};
+  torch::Tensor lr;    ///< as Optimizer::step takes it
+  torch::Tensor step;  ///< int64 scalar, from 1
+};
+
+/// Copies what a step reads to the device, without waiting.
+/// @param batch this rank's rows, with the counts of the global batch
+/// @param scale_on_device whether one over the targets is a scalar there, not a number
+StepInput make_step_input(const Batch& batch, double lr, int64_t step, const torch::Device& device,
+                          bool scale_on_device);
+
 /// What a step found, as scalars on the device: reading one waits for the step.
 struct StepResult {
   torch::Tensor loss;           ///< mean over the non-ignored targets of the global batch
@@ -35,6 +52,14 @@ struct StepResult {
 /// @returns the mean loss (of these rows' share, or of all ranks' rows)
 torch::Tensor accumulate_gradients(Llama& model, const BatchTensors& batch, int64_t targets,
                                    int64_t rows_per_micro_batch, Parallel* parallel = nullptr);
+
+/// The part of a step that runs on the device: gradients, clipping and update. It reads nothing on
+/// the host but the shapes, and leaves the counters as they are.
+StepResult run_step(TrainState& state, const StepInput& input, int64_t rows_per_micro_batch,
+                    double clip, Parallel* parallel = nullptr);
+
+/// Counts a step that was run.
+void count_step(TrainState& state, const Batch& batch);
 
 /// Gradients, clipping and update of step `state.step + 1`, and the counters. A non-finite loss or
 /// gradient sets `first_bad_step` and leaves the weights of before.
