@@ -49,6 +49,10 @@ std::string sha256(std::string_view text) {
   return hash.hex_digest();
 }
 
+uint64_t seed_of(int64_t seed, std::string_view name) {
+  return std::stoull(sha256(cat(seed, ":", name)).substr(0, 16), nullptr, 16);
+}
+
 std::string sha256_of_file(const std::filesystem::path& path) {
   InputFile file(path);
   Sha256 hash;

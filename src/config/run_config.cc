@@ -65,6 +65,9 @@ void OptimizerConfig::declare(Fields& f) {
   f.add("betas", &betas, "decay of the first and the second moment", {.at_least = 0, .below = 1});
   f.add("eps", &eps, "added to the root of the second moment", {.above = 0});
   f.add("weight_decay", &weight_decay, "of matrices; norms and biases have none", {.at_least = 0});
+  f.add("stochastic_rounding", &stochastic_rounding,
+        "of bf16 weights and moments (train.precision=bf16): up or down with the odds of the "
+        "distance");
 }
 
 void SchedulerConfig::declare(Fields& f) {

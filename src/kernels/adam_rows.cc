@@ -2,6 +2,7 @@
 
 #include "cpu_loops.h"
 #include "number_types.h"
+#include "stochastic_rounding.h"
 #include "vector_clones.h"
 
 namespace fathom {
@@ -11,9 +12,10 @@ namespace {
 struct Factors {
   float beta1, beta2, one_less_beta1, one_less_beta2;
   float divisor, decay, shrink, rate, root_of_correction, eps;
+  RoundingSeed seed;
 };
 
-Factors factors_of(const AdamStep& task) {
+Factors factors_of(const AdamStep& task, uint64_t key) {
   const double step = *task.step, lr = *task.lr;
   const double correction1 = 1 - std::pow(task.beta1, step);
   const double correction2 = 1 - std::pow(task.beta2, step);
@@ -28,10 +30,21 @@ Factors factors_of(const AdamStep& task) {
           .shrink = decoupled ? narrow(1 - lr * task.weight_decay) : 1.0F,
           .rate = narrow(lr / correction1),
           .root_of_correction = narrow(std::sqrt(correction2)),
-          .eps = narrow(task.eps)};
+          .eps = narrow(task.eps),
+          .seed = rounding_seed(key, static_cast<uint64_t>(step))};
 }
 
-template <typename T>
+/// To the nearest T, or up or down by 16 random bits.
+template <typename T, bool kStochastic>
+FATHOM_INLINE T rounded(float x, uint32_t random) {
+  if constexpr (kStochastic) {
+    return {round_stochastically(std::bit_cast<uint32_t>(x), random)};
+  } else {
+    return narrowed<T>(x);
+  }
+}
+
+template <typename T, bool kStochastic = false>
 FATHOM_INLINE void update(const Factors& f, const AdamTensor& tensor, int64_t begin, int64_t end) {
   T* __restrict parameter = static_cast<T*>(tensor.parameter);
   const T* __restrict gradient = static_cast<const T*>(tensor.gradient);
@@ -43,10 +56,12 @@ FATHOM_INLINE void update(const Factors& f, const AdamTensor& tensor, int64_t be
     const float g = widened(gradient[i]) / f.divisor + f.decay * w;
     const float m = f.beta1 * widened(first[i]) + f.one_less_beta1 * g;
     const float v = f.beta2 * widened(second[i]) + f.one_less_beta2 * g * g;
-    first[i] = narrowed<T>(m);
-    second[i] = narrowed<T>(v);
-    parameter[i] =
-        narrowed<T>(f.shrink * w - f.rate * m / (std::sqrt(v) / f.root_of_correction + f.eps));
+    const RoundingBits random =
+        kStochastic ? rounding_bits(f.seed, static_cast<uint32_t>(i)) : RoundingBits{};
+    first[i] = rounded<T, kStochastic>(m, random.first_moment);
+    second[i] = rounded<T, kStochastic>(v, random.second_moment);
+    const float change = f.rate * m / (std::sqrt(v) / f.root_of_correction + f.eps);
+    parameter[i] = rounded<T, kStochastic>(f.shrink * w - change, random.parameter);
   }
 }
 
@@ -54,11 +69,14 @@ FATHOM_INLINE void update(const Factors& f, const AdamTensor& tensor, int64_t be
 
 FATHOM_VECTOR_CLONES
 void adam_elements(const AdamStep& task, const AdamTensor& tensor, int64_t begin, int64_t end) {
-  const Factors factors = factors_of(task);
-  with_type(
-      task.type, [&](auto number) __attribute__((always_inline)) {
-        update<decltype(number)>(factors, tensor, begin, end);
-      });
+  const Factors factors = factors_of(task, tensor.key);
+  if (task.type == NumberType::float32) {
+    update<float>(factors, tensor, begin, end);
+  } else if (task.stochastic_rounding) {
+    update<Bf16, true>(factors, tensor, begin, end);
+  } else {
+    update<Bf16>(factors, tensor, begin, end);
+  }
 }
 
 }  // namespace fathom

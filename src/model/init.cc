@@ -55,9 +55,7 @@ double start_std(const ModelConfig& config, const SitePlan& plan, const Site& si
 
 void fill_normal(const torch::Tensor& parameter, double std, int64_t seed, std::string_view name) {
   const torch::NoGradGuard no_grad;
-  const std::string digest = sha256(cat(seed, ":", name));
-  const uint64_t parameter_seed = std::stoull(digest.substr(0, 16), nullptr, 16);
-  const at::Generator generator = at::detail::createCPUGenerator(parameter_seed);
+  const at::Generator generator = at::detail::createCPUGenerator(seed_of(seed, name));
   parameter.copy_(torch::empty(parameter.sizes(), torch::kFloat32).normal_(0.0, std, generator));
 }
 

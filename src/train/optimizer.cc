@@ -6,7 +6,10 @@
 #include <array>
 #include <numeric>
 
+#include "fathom/base/error.h"
+#include "fathom/base/hash.h"
 #include "fathom/base/names.h"
+#include "fathom/kernels/adam.h"
 
 namespace fathom {
 namespace {
@@ -41,7 +44,8 @@ std::vector<int64_t> balanced_owners(const std::vector<int64_t>& sizes, int64_t 
 std::span<const OptimizerRow> optimizers() { return kOptimizers; }
 
 Optimizer::Optimizer(const OptimizerConfig& config,
-                     const torch::OrderedDict<std::string, torch::Tensor>& parameters, Shard shard)
+                     const torch::OrderedDict<std::string, torch::Tensor>& parameters, Shard shard,
+                     int64_t seed)
     : config_(config),
       decoupled_decay_(find_row(optimizers(), config.name, "optimizer.name").decoupled_decay) {
   std::vector<int64_t> sizes;
@@ -53,8 +57,14 @@ Optimizer::Optimizer(const OptimizerConfig& config,
     const bool owned = owner == shard.rank;
     if (owned) (parameter.dim() > 1 ? decayed_ : not_decayed_).push_back(states_.size());
     states_.push_back({entry.key(), parameter, start_moment(parameter, owned),
-                       start_moment(parameter, owned), owner});
+                       start_moment(parameter, owned), owner, seed_of(seed, entry.key())});
   }
+  if (config.stochastic_rounding && !rounds_stochastically(states_.front().parameter))
+    throw ConfigError(
+        cat("optimizer.stochastic_rounding is true, which needs weights in bf16 and kernels of "
+            "Fathom's own; use train.precision=bf16 with train.kernels=",
+            states_.front().parameter.is_cpu() ? "auto" : "fused",
+            ", or optimizer.stochastic_rounding=false"));
   step_count_ = torch::zeros(
       {}, states_.front().parameter.options().dtype(torch::kFloat32).requires_grad(false));
 }
@@ -72,25 +82,21 @@ void Optimizer::step(const torch::Tensor& lr, const torch::Tensor& gradient_divi
 void Optimizer::update(const std::vector<size_t>& group, double weight_decay,
                        const torch::Tensor& lr, const torch::Tensor& gradient_divisor,
                        const torch::Tensor& skip) {
-  std::vector<torch::Tensor> parameters, gradients, first, second;
+  AdamTensors tensors;
   for (const size_t i : group) {
-    parameters.push_back(states_[i].parameter);
-    gradients.push_back(states_[i].parameter.grad());
-    first.push_back(states_[i].first_moment);
-    second.push_back(states_[i].second_moment);
+    tensors.parameters.push_back(states_[i].parameter);
+    tensors.gradients.push_back(states_[i].parameter.grad());
+    tensors.first_moments.push_back(states_[i].first_moment);
+    tensors.second_moments.push_back(states_[i].second_moment);
+    tensors.keys.push_back(states_[i].key);
   }
-  if (group.empty()) return;
-  const std::vector<torch::Tensor> steps(group.size(), step_count_);
-  const auto apply = [&](auto fused) {
-    fused(parameters, gradients, first, second, /*max_exp_avg_sqs=*/at::TensorList{}, steps, lr,
-          config_.betas[0], config_.betas[1], weight_decay, config_.eps, /*amsgrad=*/false,
-          /*maximize=*/false, std::optional(gradient_divisor), std::optional(skip));
-  };
-  if (decoupled_decay_) {
-    apply([](auto&&... a) { at::_fused_adamw_(a...); });
-  } else {
-    apply([](auto&&... a) { at::_fused_adam_(a...); });
-  }
+  adam_step({.beta1 = config_.betas[0],
+             .beta2 = config_.betas[1],
+             .eps = config_.eps,
+             .weight_decay = weight_decay,
+             .decoupled_decay = decoupled_decay_,
+             .stochastic_rounding = config_.stochastic_rounding},
+            tensors, lr, step_count_, gradient_divisor, skip);
 }
 
 }  // namespace fathom

@@ -15,7 +15,8 @@ TrainState make_train_state(const RunConfig& config, ModelPlan plan, torch::Devi
               torch::TensorOptions(precision.parameters).device(device), precision.compute);
   if (start) model->start_weights(config.train.seed);
   model->set_activation_checkpointing(config.train.activation_checkpointing);
-  Optimizer optimizer(config.optimizer, model->named_parameters(), optimizer_shard);
+  Optimizer optimizer(config.optimizer, model->named_parameters(), optimizer_shard,
+                      config.train.seed);
   return {.model = model,
           .optimizer = std::move(optimizer),
           .newly_started = start,

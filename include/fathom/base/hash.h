@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <span>
@@ -27,6 +28,9 @@ class Sha256 {
   struct State;
   std::unique_ptr<State> state_;
 };
+
+/// Random bits of a name: the first 64 of the SHA-256 of "seed:name".
+uint64_t seed_of(int64_t seed, std::string_view name);
 
 /// SHA-256 of a text, as hex.
 std::string sha256(std::string_view text);

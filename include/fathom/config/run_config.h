@@ -59,6 +59,7 @@ struct OptimizerConfig {
   std::vector<double> betas = {0.9, 0.999};
   double eps = 1e-8;
   double weight_decay = 0.0;
+  bool stochastic_rounding = false;
 
   void declare(Fields& f);
 };

@@ -1,4 +1,4 @@
-// Adam and AdamW through LibTorch's fused kernels.
+// Adam and AdamW over the parameters of a model.
 #pragma once
 
 #include <torch/ordered_dict.h>
@@ -34,6 +34,7 @@ struct ParameterState {
   torch::Tensor first_moment;
   torch::Tensor second_moment;
   int64_t owner = 0;  ///< rank that updates the parameter
+  uint64_t key = 0;   ///< of the random bits of stochastic rounding
 };
 
 /// The owner of each parameter: whole parameters, the largest first, each to the rank that has the
@@ -46,9 +47,12 @@ class Optimizer {
  public:
   /// @param parameters in the order in which they are updated
   /// @param shard this rank and the number of ranks that share the parameters (ZeRO-1)
-  /// @throws ConfigError for an unknown optimizer
+  /// @param seed of stochastic rounding
+  /// @throws ConfigError for an unknown optimizer, and for stochastic rounding that these
+  /// parameters don't allow
   Optimizer(const OptimizerConfig& config,
-            const torch::OrderedDict<std::string, torch::Tensor>& parameters, Shard shard = {});
+            const torch::OrderedDict<std::string, torch::Tensor>& parameters, Shard shard = {},
+            int64_t seed = 1);
 
   /// One update of the parameters that this rank owns, from their `.grad`.
   /// @param lr learning rate of this step, a scalar on the parameters' device: float32; on the CPU
