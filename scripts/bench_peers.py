@@ -5,10 +5,15 @@ steps each, round after round, and a ratio is the median over rounds of Fathom's
 program whose losses or gradient norms leave Fathom's reference kernels' by more than the gate fails, however fast it is.
 
     .venv/bin/python scripts/bench_peers.py --shape 9m:16x256 --shape 60m:8x256 --output results/speed
+
+The peers: eager and compile are transformers; reference is Fathom with kernels of plain LibTorch; release is the code of
+the paper's authors, and release-adam the same with Adam as they have it, not fused; both need a copy of that code. llmc is
+llm.c on a CPU, from a copy too: it trains another model, and has a table of FLOP/s of its own.
 """
 
 import argparse
 import json
+import math
 import os
 import pathlib
 import platform
@@ -16,12 +21,16 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import typing
 
 import numpy
+
+from peers import llmc
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PEER = ROOT / "scripts" / "peers" / "llama_peer.py"
 LR = 1e-3
+PEERS = ("eager", "compile", "reference", "release", "release-adam", "llmc")
 GATE = {"fp32": 1e-4, "bf16": 2e-2}  # relative, of losses and gradient norms
 
 
@@ -64,53 +73,92 @@ def start_weights(train_llm, preset, overrides, work):
     return config
 
 
-def programs(options, preset, rows, length, work):
+class Shape(typing.NamedTuple):
+    """A preset, and the rows and tokens of a row of its batches."""
+
+    preset: str
+    rows: int
+    length: int
+
+    def __str__(self):
+        return f"{self.preset}:{self.rows}x{self.length}"
+
+
+def parse_shape(text):
+    preset, _, size = text.partition(":")
+    rows, _, length = size.partition("x")
+    if not (preset and rows.isdigit() and length.isdigit()):
+        raise argparse.ArgumentTypeError(f"'{text}' is no PRESET:ROWSxLENGTH, such as 9m:16x256")
+    return Shape(preset, int(rows), int(length))
+
+
+def parse_peers(text):
+    names = text.split(",")
+    for name in names:
+        if name not in PEERS:
+            raise argparse.ArgumentTypeError(f"'{name}' is no peer; allowed: {', '.join(PEERS)}")
+    return names
+
+
+def programs(options, shape, work):
     """The trainers by name, with the weights and batches that they share in `work`."""
-    shape = [f"train.global_batch_size={rows}", f"train.micro_batch_size={rows}", f"data.sequence_length={length}"]
+    preset, rows, length = shape
+    size = [f"train.global_batch_size={rows}", f"train.micro_batch_size={rows}", f"data.sequence_length={length}"]
     fixed = ["model.norm.placement=pre", f"train.precision={options.precision}", f"train.device={options.device}",
              "train.max_steps=1000000", "lr_scheduler.type=constant", "lr_scheduler.warmup_steps=0",
              f"optimizer.lr={LR}", "optimizer.name=adam", "optimizer.weight_decay=0", "train.grad_clip=0"]
     if options.threads:
         fixed.append(f"train.threads={options.threads}")
-    config = start_weights(options.train_llm, preset, [*shape, *fixed], work)
+    config = start_weights(options.train_llm, preset, [*size, *fixed], work)
     random = numpy.random.default_rng(1)
     # Zipf's law, as in text: uniform tokens would make every loss log V.
     ranks = random.zipf(1.2, size=(4, rows, length + 1)) % config.vocab_size
     ranks.astype("<i4").tofile(work / "batches")
     common = ["--steps", str(options.steps), "--batches", work / "batches"]
-    ours = [options.train_llm, "bench", preset, *shape, *fixed, f"train.init_from={work / 'imported'}", "--paced", *common]
+    ours = [options.train_llm, "bench", preset, *size, *fixed, f"train.init_from={work / 'imported'}", "--paced", *common]
     peer = [sys.executable, PEER, "--model", work / "model", "--rows", str(rows), "--length", str(length), "--lr", str(LR),
             "--device", options.device, "--precision", options.precision, *common]
-    every = {"fathom": ours, "reference": [*ours, "train.kernels=reference"], "eager": peer, "compile": [*peer, "--compile"]}
-    return {name: every[name] for name in ["fathom", *options.against]}
+    release = [*peer, "--release", str(options.release_dir)]
+    every = {"fathom": ours, "reference": [*ours, "train.kernels=reference"], "eager": peer, "compile": [*peer, "--compile"],
+             "release": release, "release-adam": [*release, "--default-adam"]}
+    return {name: every[name] for name in ["fathom", *options.against] if name != "llmc"}
 
 
 def gate(reference, block, tolerance):
     """The largest relative distance of losses and gradient norms, and whether it is within the tolerance."""
-    worst = max(abs(a - b) / abs(a) for key in ("losses", "gradient_norms") for a, b in zip(reference[key], block[key]))
+    distances = [abs(a - b) / abs(a) for key in ("losses", "gradient_norms")
+                 for a, b in zip(reference[key], block[key], strict=True)]
+    worst = max(math.inf if math.isnan(distance) else distance for distance in distances)
     return worst, worst <= tolerance
 
 
 def measure(options, shape):
-    preset, _, size = shape.partition(":")
-    rows, length = map(int, size.split("x"))
     with tempfile.TemporaryDirectory() as directory:
         work = pathlib.Path(directory)
-        running = [Program(name, command, options.output / f"{preset}-{name}.log")
-                   for name, command in programs(options, preset, rows, length, work).items()]
+        running = [Program(name, command, options.output / f"{shape.preset}-{name}.log")
+                   for name, command in programs(options, shape, work).items()]
         warm = {program.name: program.block() for program in running}  # compiles, allocates: not counted
         for turn in range(options.rounds):
             for program in running if turn % 2 == 0 else reversed(running):
                 program.blocks.append(program.block())
-        for program in running:
+        ours = running[0]
+        for program in running[1:]:
             program.close()
-    ours = running[0]
-    result = {"shape": shape, "programs": {}}
+        result = {"shape": str(shape), "programs": compare(running, warm, options.precision)}
+        if "llmc" in options.against:
+            result["llmc"] = llmc.measure(ours, options.llmc_dir, shape, options.rounds, options.steps)
+        ours.close()
+    return result
+
+
+def compare(running, warm, precision):
+    """Speed, memory and gate of the programs, the first of which is Fathom."""
+    ours, result = running[0], {}
     for program in running:
         speeds = [b["tokens_per_second"] for b in program.blocks]
-        worst, passed = gate(warm["reference" if "reference" in warm else "fathom"], warm[program.name], GATE[options.precision])
+        worst, passed = gate(warm["reference" if "reference" in warm else "fathom"], warm[program.name], GATE[precision])
         ratios = [a["tokens_per_second"] / b["tokens_per_second"] for a, b in zip(ours.blocks, program.blocks)]
-        result["programs"][program.name] = {
+        result[program.name] = {
             "tokens_per_second": statistics.median(speeds), "slowest": min(speeds), "fastest": max(speeds),
             "fathom_over_this": statistics.median(ratios), "ratios": [round(r, 4) for r in ratios],
             "peak_memory_bytes": program.blocks[-1]["peak_memory_bytes"],
@@ -129,6 +177,9 @@ def table(results, options, machine):
                          f"| {r['fathom_over_this']:.2f} | {r['peak_memory_bytes'] / 2**30:.2f} GiB "
                          f"| {r['memory_of_fathom_over_this']:.2f} | {'passed' if r['gate']['passed'] else 'FAILED'}, "
                          f"{r['gate']['worst']:.1e} |")
+    others = [(result["shape"], result["llmc"]) for result in results if "llmc" in result]
+    if others:
+        lines += ["", llmc.table(others).rstrip()]
     return "\n".join(lines) + "\n"
 
 
@@ -140,11 +191,13 @@ def machine_name():
             f"transformers {transformers.__version__}")
 
 
-def main():
+def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--shape", action="append", required=True, metavar="PRESET:ROWSxLENGTH")
-    parser.add_argument("--against", type=lambda text: text.split(","), default=["eager"], metavar="A,B",
-                        help="of eager, compile, reference (default: eager)")
+    parser.add_argument("--shape", action="append", type=parse_shape, required=True, metavar="PRESET:ROWSxLENGTH")
+    parser.add_argument("--against", type=parse_peers, default=["eager"], metavar="PEERS",
+                        help=f"of {', '.join(PEERS)} (default: eager)")
+    parser.add_argument("--release-dir", type=pathlib.Path, help="checkout of github.com/lmsdss/LayerNorm-Scaling")
+    parser.add_argument("--llmc-dir", type=pathlib.Path, help="checkout of github.com/karpathy/llm.c")
     parser.add_argument("--steps", type=int, default=3, help="of a block (default: 3)")
     parser.add_argument("--rounds", type=int, default=5, help="blocks of each program (default: 5)")
     parser.add_argument("--threads", type=int, help="of Fathom; set OMP_NUM_THREADS for the peers")
@@ -153,6 +206,14 @@ def main():
     parser.add_argument("--output", type=pathlib.Path, default=ROOT / "out" / "speed")
     parser.add_argument("--train-llm", type=pathlib.Path, default=ROOT / "build" / "release" / "train-llm")
     options = parser.parse_args()
+    for name, given in (("release", options.release_dir), ("llmc", options.llmc_dir)):
+        if given is None and any(peer.startswith(name) for peer in options.against):
+            parser.error(f"--against {name} needs --{name}-dir, a copy of its code")
+    return options
+
+
+def main():
+    options = arguments()
     options.output.mkdir(parents=True, exist_ok=True)
     machine = machine_name()
     results = []

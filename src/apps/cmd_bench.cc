@@ -8,9 +8,9 @@
 #include <iostream>
 
 #include "apps/commands.h"
+#include "apps/run_setup.h"
 #include "fathom/base/file.h"
 #include "fathom/base/json.h"
-#include "fathom/io/model_files.h"
 #include "fathom/model/cost.h"
 #include "fathom/train/attention_choice.h"
 #include "fathom/train/device.h"
@@ -81,16 +81,12 @@ struct Block {
 class Bench {
  public:
   Bench(const RunConfig& config, const torch::Device& device, const std::string& tokens,
-        const Choices& choices)
+        const Choices& choices, const Log& log)
       : config_(config),
         device_(device),
         tokens_(config, tokens),
-        state_(make_train_state(config, resolve_plan(config.model), device,
-                                config.train.init_from.empty())),
-        step_(make_step_function(config, device)) {
-    if (!config.train.init_from.empty())
-      load_weights(config.train.init_from, state_.model, choices);
-  }
+        state_(start_state(config, device, choices, log)),
+        step_(make_step_function(config, device)) {}
 
   Block run(int64_t steps, const StopFlag& stop) {
     Block block;
@@ -199,7 +195,8 @@ int run(Invocation& invocation) {
           choose_attention(config, config.train.rows_per_micro_batch(), device);
       !chosen.empty())
     invocation.log().info(chosen);
-  Bench bench(config, device, invocation.text("batches", ""), invocation.choices());
+  Bench bench(config, device, invocation.text("batches", ""), invocation.choices(),
+              invocation.log());
   if (invocation.has("paced")) {
     run_paced(bench, config, steps, invocation);
     return 0;

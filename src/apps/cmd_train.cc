@@ -2,10 +2,10 @@
 
 #include <cstdlib>
 #include <filesystem>
-#include <thread>
 
 #include "apps/commands.h"
 #include "apps/run_setup.h"
+#include "fathom/base/cores.h"
 #include "fathom/base/file.h"
 #include "fathom/base/hash.h"
 #include "fathom/io/checkpoint_directory.h"
@@ -116,19 +116,14 @@ struct Resumed {
   std::optional<int64_t> step;
 };
 
-/// The state to train from: new, that of a model's weights, or a checkpoint's.
+/// The state to train from: a new run's, or a checkpoint's.
 Resumed make_state(const RunConfig& config, const torch::Device& device,
                    const std::optional<fs::path>& checkpoint, const RunIdentity& identity,
                    const Choices& choices, Shard optimizer_shard, const Log& log) {
-  const std::string& start = config.train.init_from;
-  TrainState state = make_train_state(config, resolve_plan(config.model), device,
-                                      /*start=*/!checkpoint && start.empty(), optimizer_shard);
-  if (!checkpoint && !start.empty()) {
-    require_same_plan(start, state.model->plan(), choices);
-    load_weights(start, state.model, choices);
-    log.info(cat("started from ", start));
-  }
-  if (!checkpoint) return {std::move(state), std::nullopt};
+  if (!checkpoint)
+    return {start_state(config, device, choices, log, optimizer_shard), std::nullopt};
+  TrainState state = make_train_state(config, resolve_plan(config.model), device, /*start=*/false,
+                                      optimizer_shard);
   load_checkpoint(*checkpoint, state, identity, config.train.deterministic, log);
   log.info(cat("resumed ", checkpoint->string(), " at step ", state.step));
   const int64_t step = state.step;
@@ -142,9 +137,8 @@ RunConfig config_of_rank(RunConfig config, const Launch& launch) {
     throw ConfigError(cat("train.global_batch_size is ", config.train.global_batch_size,
                           "; it must be a multiple of the number of processes (", launch.world_size,
                           ")"));
-  const auto cores = static_cast<int64_t>(std::max(1U, std::thread::hardware_concurrency()));
   if (launch.world_size > 1 && !config.train.threads)
-    config.train.threads = std::max<int64_t>(1, cores / launch.local_world_size);
+    config.train.threads = std::max<int64_t>(1, num_cores() / launch.local_world_size);
   return config;
 }
 

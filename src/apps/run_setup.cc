@@ -79,6 +79,18 @@ RunIdentity identity_of(const RunConfig& config, const Choices& choices, const R
   return identity;
 }
 
+TrainState start_state(const RunConfig& config, const torch::Device& device, const Choices& choices,
+                       const Log& log, Shard optimizer_shard) {
+  const std::string& start = config.train.init_from;
+  TrainState state = make_train_state(config, resolve_plan(config.model), device,
+                                      /*start=*/start.empty(), optimizer_shard);
+  if (start.empty()) return state;
+  require_same_plan(start, state.model->plan(), choices);
+  load_weights(start, state.model, choices);
+  log.info(cat("started from ", start));
+  return state;
+}
+
 EvaluationSource evaluation_batches(const std::vector<TokenFile>& files, const DataConfig& config,
                                     int64_t rows_per_batch, Parallel* parallel) {
   const Shard shard = parallel ? Shard{parallel->rank(), parallel->size()} : Shard{};

@@ -34,6 +34,11 @@ RunData load_data(const RunConfig& config, const Log& log, const StopFlag& stop,
 RunIdentity identity_of(const RunConfig& config, const Choices& choices, const RunData& data,
                         const torch::Device& device, int64_t num_ranks = 1);
 
+/// The state that a new run trains from: drawn, or with the weights of train.init_from.
+/// @throws CheckpointError if they were trained with another plan, or as `load_weights` does
+TrainState start_state(const RunConfig& config, const torch::Device& device, const Choices& choices,
+                       const Log& log, Shard optimizer_shard = {});
+
 /// The first data.validation_tokens targets of some token files, batch by batch.
 /// @param rows_per_batch rows that go through the model at once, on each rank
 /// @param parallel ranks that share each batch, and agree on a stop before it

@@ -70,29 +70,44 @@ std::string read_text_file(const std::filesystem::path& path, uint64_t limit) {
 
 MappedFile::MappedFile(const std::filesystem::path& path) : path_(path) {
   uint64_t size = 0;
-  const int descriptor = open_regular(path, size);
-  if (size == 0) {
-    ::close(descriptor);
-    return;
+  descriptor_ = open_regular(path, size);
+  if (size == 0) return;
+  void* address = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, descriptor_, 0);
+  if (address == MAP_FAILED) {
+    const int error_number = errno;
+    ::close(descriptor_);
+    throw_disk_error("can't map", path.string(), error_number);
   }
-  void* address = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, descriptor, 0);
-  const int error_number = errno;
-  ::close(descriptor);
-  if (address == MAP_FAILED) throw_disk_error("can't map", path.string(), error_number);
   bytes_ = {static_cast<const std::byte*>(address), size};
 }
 
 MappedFile::~MappedFile() {
   if (!bytes_.empty()) ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
+  if (descriptor_ >= 0) ::close(descriptor_);
 }
 
 MappedFile::MappedFile(MappedFile&& other) noexcept
-    : path_(std::move(other.path_)), bytes_(std::exchange(other.bytes_, {})) {}
+    : path_(std::move(other.path_)),
+      descriptor_(std::exchange(other.descriptor_, -1)),
+      bytes_(std::exchange(other.bytes_, {})) {}
 
 MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   std::swap(path_, other.path_);
+  std::swap(descriptor_, other.descriptor_);
   std::swap(bytes_, other.bytes_);
   return *this;
+}
+
+void MappedFile::read_at(uint64_t offset, std::span<std::byte> out) const {
+  while (!out.empty()) {
+    const ssize_t n = ::pread(descriptor_, out.data(), out.size(), static_cast<off_t>(offset));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) throw_disk_error("can't read", path_.string(), errno);
+    if (n == 0)
+      throw DiskError(cat(path_.string(), " ends at byte ", offset, ": it was cut short"));
+    out = out.subspan(static_cast<size_t>(n));
+    offset += static_cast<uint64_t>(n);
+  }
 }
 
 OutputFile::OutputFile(const std::filesystem::path& path)

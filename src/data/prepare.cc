@@ -4,10 +4,10 @@
 #include <exception>
 #include <memory>
 #include <mutex>
-#include <thread>
 
 #include "data/encoder.h"
 #include "data/pipeline.h"
+#include "fathom/base/cores.h"
 #include "fathom/base/error.h"
 
 namespace fathom {
@@ -223,9 +223,8 @@ TokenFileInfo prepare(const std::vector<DataFile>& files, const Tokenizer& token
   JobReader reader(files, options.read,
                    [&](std::string_view text) { return tokenizer.find_cut(text); });
   EncoderPool encoders(tokenizer);
-  const int num_threads = options.num_threads > 0
-                              ? options.num_threads
-                              : static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+  const int num_threads =
+      options.num_threads > 0 ? options.num_threads : static_cast<int>(num_cores());
   const size_t in_flight =
       std::max(kBytesInFlight, 4 * kJobBytes * static_cast<size_t>(num_threads));
   Pipeline<TextJob, TokenResult> pipeline(

@@ -187,11 +187,16 @@ uint64_t TokenFile::document_of(uint64_t token) const {
 void TokenFile::read(uint64_t begin, std::span<int64_t> out) const {
   if (begin > info_.num_tokens || out.size() > info_.num_tokens - begin)
     throw std::out_of_range("TokenFile::read beyond the end");
-  const std::byte* from = map_.bytes().data() + kHeaderBytes + begin * info_.width;
+  std::vector<std::byte> bytes(out.size() * info_.width);
+  try {
+    map_.read_at(kHeaderBytes + begin * info_.width, bytes);
+  } catch (const DiskError& error) {
+    throw DataError(error.what());
+  }
   if (info_.width == 2)
-    copy_tokens<uint16_t>(from, out);
+    copy_tokens<uint16_t>(bytes.data(), out);
   else
-    copy_tokens<uint32_t>(from, out);
+    copy_tokens<uint32_t>(bytes.data(), out);
   const auto largest = std::max_element(out.begin(), out.end());
   if (largest != out.end() && *largest > info_.max_id)
     throw DataError(cat(path().string(), " is corrupt: token ",

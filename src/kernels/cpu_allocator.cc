@@ -17,13 +17,12 @@ namespace fathom {
 namespace {
 
 constexpr size_t kSmallest = size_t{256} << 10;
-constexpr size_t kPage = 4096;
 constexpr size_t kHugePage = size_t{2} << 20;
 constexpr size_t kSlack = size_t{32} << 20;
 
 /// Sizes are rounded up to an eighth of their power of two, so that nearly equal ones share blocks.
 size_t rounded(size_t bytes) {
-  const size_t step = std::max<size_t>(std::bit_floor(bytes) / 8, kPage);
+  const size_t step = std::max<size_t>(std::bit_floor(bytes) / 8, 4096);
   return (bytes + step - 1) / step * step;
 }
 
@@ -45,7 +44,7 @@ void* map(size_t bytes) {
 
 class Cache {
  public:
-  /// A block of at least `bytes`, or null when there is no memory.
+  /// At least `bytes`, or null when there is no memory.
   void* take(size_t bytes) {
     const std::scoped_lock lock(mutex_);
     const size_t size = rounded(bytes);
@@ -68,19 +67,20 @@ class Cache {
     memory_.in_use += size;
     memory_.handed_out += size;
     memory_.most_in_use = std::max(memory_.most_in_use, memory_.in_use);
-    in_use_[memory] = size;
+    sizes_[memory] = size;
     return memory;
   }
 
-  /// @returns whether it is one of the blocks
+  /// False if the memory was not taken here.
   bool give_back(void* memory) {
     const std::scoped_lock lock(mutex_);
-    const auto found = in_use_.find(memory);
-    if (found == in_use_.end()) return false;
-    memory_.in_use -= found->second;
-    memory_.cached += found->second;
-    free_[found->second].push_back(memory);
-    in_use_.erase(found);
+    const auto taken = sizes_.find(memory);
+    if (taken == sizes_.end()) return false;
+    const size_t size = taken->second;
+    sizes_.erase(taken);
+    memory_.in_use -= size;
+    memory_.cached += size;
+    free_[size].push_back(memory);
     return true;
   }
 
@@ -105,7 +105,7 @@ class Cache {
 
   std::mutex mutex_;
   std::map<size_t, std::vector<void*>> free_;  // by size
-  std::unordered_map<void*, size_t> in_use_;   // their sizes
+  std::unordered_map<void*, size_t> sizes_;    // of what is in use
   CpuMemory memory_;
 };
 
@@ -115,10 +115,11 @@ Cache& cache() {
   return *only;
 }
 
-/// One function for all, as oneDNN frees its buffers without saying what they were.
-void release(void* memory) {
-  const bool may_be_block = reinterpret_cast<uintptr_t>(memory) % kPage == 0;
-  if (!may_be_block || !cache().give_back(memory)) c10::free_cpu(memory);
+/// Frees what `allocate` returned, whichever way it came.
+void free_memory(void* memory) {
+  constexpr uintptr_t kPage = 4096;  // that blocks of the cache begin on
+  if (reinterpret_cast<uintptr_t>(memory) % kPage != 0 || !cache().give_back(memory))
+    c10::free_cpu(memory);
 }
 
 class CachingAllocator : public c10::Allocator {
@@ -126,10 +127,11 @@ class CachingAllocator : public c10::Allocator {
   c10::DataPtr allocate(size_t bytes) override {
     void* memory = bytes < kSmallest ? c10::alloc_cpu(bytes) : cache().take(bytes);
     if (memory == nullptr && bytes > 0) throw std::bad_alloc();
-    return {memory, memory, &release, c10::kCPU};
+    return {memory, memory, &free_memory, c10::kCPU};
   }
 
-  c10::DeleterFnPtr raw_deleter() const override { return &release; }
+  /// LibTorch's own buffers, such as those of bf16 products, come as plain pointers.
+  c10::DeleterFnPtr raw_deleter() const override { return &free_memory; }
 
   void copy_data(void* to, const void* from, size_t bytes) const override {
     std::memcpy(to, from, bytes);

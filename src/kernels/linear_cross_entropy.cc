@@ -1,13 +1,12 @@
 #include "fathom/kernels/linear_cross_entropy.h"
 
-#include <ATen/Parallel.h>
 #include <ATen/record_function.h>
 #include <torch/autograd.h>
 
+#include "cpu_head.h"
+#include "dispatch.h"
 #include "fathom/base/ignored_target.h"
 #include "fathom/base/shape.h"
-#include "fathom/kernels/choice.h"
-#include "softmax_rows.h"
 
 namespace fathom {
 namespace {
@@ -15,38 +14,30 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-/// What becomes of a chunk of logits.
-struct ChunkLoss {
-  torch::Tensor loss;  ///< summed over the rows
-  torch::Tensor
-      factor;  ///< [n, 1] that the rows of the gradient are to be multiplied by, or undefined
-};
-
-/// The fused version for float32 on CPU.
-ChunkLoss loss_on_cpu(torch::Tensor& logits, const torch::Tensor& target, double scale,
-                      double z_loss) {
-  const int64_t rows = logits.size(0);
-  torch::Tensor loss = torch::empty({rows}, logits.options());
-  torch::Tensor factor = torch::empty({rows, 1}, logits.options());
-  const SoftmaxRows r{logits.data_ptr<float>(),
-                      target.data_ptr<int64_t>(),
-                      loss.data_ptr<float>(),
-                      factor.data_ptr<float>(),
-                      logits.size(1),
-                      static_cast<float>(scale),
-                      static_cast<float>(z_loss)};
-  at::parallel_for(0, rows, /*grain_size=*/1,
-                   [&](int64_t begin, int64_t end) { softmax_cross_entropy_rows(r, begin, end); });
-  return {loss.sum(), factor};
+/// In two passes over memory.
+torch::Tensor fused_loss(const RowKernels& kernels, torch::Tensor& logits,
+                         const torch::Tensor& target, double scale, double z_loss) {
+  torch::Tensor loss = torch::empty({logits.size(0)}, logits.options().dtype(torch::kFloat32));
+  const KernelLaunch launch(logits);
+  kernels.softmax_cross_entropy({.rows = logits.size(0),
+                                 .vocabulary = logits.size(1),
+                                 .stride = logits.stride(0),
+                                 .type = number_type(logits),
+                                 .logits = logits.data_ptr(),
+                                 .target = target.data_ptr<int64_t>(),
+                                 .loss = loss.data_ptr<float>(),
+                                 .scale = static_cast<float>(scale),
+                                 .z_loss = static_cast<float>(z_loss)},
+                                launch.stream());
+  return loss.sum();
 }
 
-/// Turns logits [n, V] into d loss / d logits in place (but for the factor), and returns the loss.
-ChunkLoss loss_and_logit_gradient(torch::Tensor& logits, const torch::Tensor& target, double scale,
-                                  double z_loss) {
+/// Turns logits [n, V] into d loss / d logits in place, and returns the loss.
+torch::Tensor loss_and_logit_gradient(torch::Tensor& logits, const torch::Tensor& target,
+                                      double scale, double z_loss) {
   RECORD_USER_SCOPE("softmax");
-  if (logits.device().is_cpu() && logits.scalar_type() == torch::kFloat32 &&
-      use_fused(logits.device()))
-    return loss_on_cpu(logits, target, scale, z_loss);
+  if (const RowKernels* kernels = row_kernels_for(logits))
+    return fused_loss(*kernels, logits, target, scale, z_loss);
   const torch::Tensor keep = target.ne(kIgnoredTarget);
   const torch::Tensor column = target.where(keep, torch::zeros({}, target.options())).unsqueeze(1);
   const torch::Tensor log_sum = logits.logsumexp(1, true);
@@ -54,37 +45,57 @@ ChunkLoss loss_and_logit_gradient(torch::Tensor& logits, const torch::Tensor& ta
   const torch::Tensor losses = log_sum - logits.gather(1, column) + z_loss * log_sum.square();
   logits.sub_(log_sum).exp_().mul_(weight * (1 + 2 * z_loss * log_sum));
   logits.scatter_add_(1, column, weight.neg());
-  return {(losses * weight).sum(), {}};
+  return (losses * weight).sum();
+}
+
+void add_gradients(const torch::Tensor& grad_logits_in, const torch::Tensor& h,
+                   const torch::Tensor& weight, torch::Tensor grad_h, torch::Tensor& grad_weight) {
+  const torch::Tensor grad_logits = grad_logits_in.to(weight.scalar_type());
+  at::mm_out(grad_h, grad_logits, weight);
+  if (grad_weight.scalar_type() == weight.scalar_type()) {
+    grad_weight.addmm_(grad_logits.t(), h);
+  } else {
+    // cuBLAS adds up in float32 and can leave it so; other libraries round to the weight's type.
+    grad_weight += grad_weight.is_cuda() ? at::mm(grad_logits.t(), h, torch::kFloat32)
+                                         : at::mm(grad_logits.t(), h);
+  }
+}
+
+/// Some rows of logits at a time; their type is the weight's for loops of Fathom's own, and else
+/// that in which the loss is added up.
+HeadLoss head_loss(const torch::Tensor& hidden, const torch::Tensor& weight,
+                   const torch::Tensor& target, double scale, double z_loss, bool needs_gradient) {
+  const auto accumulate =
+      hidden.scalar_type() == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32;
+  const int64_t rows = hidden.size(0), chunk = loss_chunk_rows(hidden.device());
+  HeadLoss head{torch::zeros({}, hidden.options().dtype(accumulate)), {}, {}};
+  if (needs_gradient) {
+    head.grad_hidden_ND = torch::empty_like(hidden);
+    head.grad_weight_VD = torch::zeros(weight.sizes(), weight.options().dtype(accumulate));
+  }
+  for (int64_t begin = 0; begin < rows; begin += chunk) {
+    const int64_t n = std::min(chunk, rows - begin);
+    const torch::Tensor h = hidden.narrow(0, begin, n);
+    torch::Tensor logits = at::mm(h, weight.t());
+    if (row_kernels_for(logits) == nullptr) logits = logits.to(accumulate);
+    head.loss += loss_and_logit_gradient(logits, target.narrow(0, begin, n), scale, z_loss);
+    if (needs_gradient)
+      add_gradients(logits, h, weight, head.grad_hidden_ND.narrow(0, begin, n),
+                    head.grad_weight_VD);
+  }
+  return head;
 }
 
 struct LinearCrossEntropy : torch::autograd::Function<LinearCrossEntropy> {
   static torch::Tensor forward(AutogradContext* context, const torch::Tensor& hidden,
                                const torch::Tensor& weight, const torch::Tensor& target,
                                double scale, double z_loss, bool needs_gradient) {
-    const auto accumulate =
-        hidden.scalar_type() == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32;
-    const int64_t rows = hidden.size(0);
-    const int64_t chunk = loss_chunk_rows(hidden.device());
-    torch::Tensor loss = torch::zeros({}, hidden.options().dtype(accumulate));
-    torch::Tensor grad_hidden, grad_weight;
-    if (needs_gradient) {
-      grad_hidden = torch::empty_like(hidden);
-      grad_weight = torch::zeros(weight.sizes(), weight.options().dtype(accumulate));
-    }
-    for (int64_t begin = 0; begin < rows; begin += chunk) {
-      const int64_t n = std::min(chunk, rows - begin);
-      const torch::Tensor h = hidden.narrow(0, begin, n);
-      torch::Tensor logits = at::mm(h, weight.t()).to(accumulate);
-      const ChunkLoss of_chunk =
-          loss_and_logit_gradient(logits, target.narrow(0, begin, n), scale, z_loss);
-      loss += of_chunk.loss;
-      if (needs_gradient)
-        add_gradients(logits, of_chunk.factor, h, weight, grad_hidden.narrow(0, begin, n),
-                      grad_weight);
-    }
-    context->save_for_backward({grad_hidden, grad_weight});
+    const HeadLoss head = hidden.device().is_cpu() && row_kernels_for(hidden) != nullptr
+                              ? cpu_head_loss(hidden, weight, target, scale, z_loss, needs_gradient)
+                              : head_loss(hidden, weight, target, scale, z_loss, needs_gradient);
+    context->save_for_backward({head.grad_hidden_ND, head.grad_weight_VD});
     context->saved_data["weight_dtype"] = static_cast<int64_t>(weight.scalar_type());
-    return loss;
+    return head.loss;
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& grads) {
@@ -101,24 +112,6 @@ struct LinearCrossEntropy : torch::autograd::Function<LinearCrossEntropy> {
     const torch::Tensor none;
     return {grad_hidden, grad_weight.to(dtype), none, none, none, none};
   }
-
- private:
-  static void add_gradients(const torch::Tensor& grad_logits_in, const torch::Tensor& factor,
-                            const torch::Tensor& h, const torch::Tensor& weight,
-                            torch::Tensor grad_h, torch::Tensor& grad_weight) {
-    const torch::Tensor grad_logits = grad_logits_in.to(weight.scalar_type());
-    at::mm_out(grad_h, grad_logits, weight);
-    torch::Tensor scaled_h = h;
-    if (factor.defined()) {
-      grad_h.mul_(factor);
-      scaled_h = (h * factor).to(h.scalar_type());
-    }
-    if (grad_weight.scalar_type() == weight.scalar_type()) {
-      grad_weight.addmm_(grad_logits.t(), scaled_h);
-    } else {
-      grad_weight += at::mm(grad_logits.t(), scaled_h);
-    }
-  }
 };
 
 /// On CPU, the rows that count: padding costs no arithmetic. On a GPU the selection would make the
@@ -133,7 +126,9 @@ std::pair<torch::Tensor, torch::Tensor> drop_ignored_rows(const torch::Tensor& h
 
 }  // namespace
 
-int64_t loss_chunk_rows(const torch::Device& device) { return device.is_cpu() ? 1024 : 4096; }
+int64_t loss_chunk_rows(const torch::Device& device) {
+  return device.is_cpu() ? cpu_head_rows() : 4096;
+}
 
 torch::Tensor linear_cross_entropy(const torch::Tensor& hidden_ND, const torch::Tensor& weight_VD,
                                    const torch::Tensor& target_N, double scale, double z_loss) {

@@ -1,13 +1,14 @@
 #include "fathom/kernels/rope.h"
 
-#include <ATen/Parallel.h>
 #include <ATen/record_function.h>
 #include <torch/autograd.h>
 
+#include <optional>
+
+#include "dispatch.h"
 #include "fathom/base/shape.h"
 #include "fathom/kernels/choice.h"
 #include "fathom/kernels/packed.h"
-#include "rope_rows.h"
 
 namespace fathom {
 namespace {
@@ -15,39 +16,41 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-constexpr int64_t kTokensPerTask = 16;
-
 HeadStrides strides_of(const torch::Tensor& x_BHTC) {
   return {x_BHTC.stride(0), x_BHTC.stride(2), x_BHTC.stride(1)};
 }
 
-/// out = (a cos - b sin, b cos + a sin) on the two halves of x's channels, in one pass.
-void rotate_on_cpu(const torch::Tensor& x_BHTC, const torch::Tensor& cos, const torch::Tensor& sin,
-                   double direction, torch::Tensor& out_BHTC) {
-  const torch::Tensor x = x_BHTC.stride(3) == 1 ? x_BHTC : x_BHTC.contiguous();
-  const torch::Tensor cos_TF = cos.contiguous(), sin_TF = sin.contiguous();
-  const RopeRows r{x.size(2),
-                   x.size(1),
-                   x.size(3) / 2,
-                   cos_TF.data_ptr<float>(),
-                   sin_TF.data_ptr<float>(),
-                   static_cast<float>(direction)};
-  const float* in = x.data_ptr<float>();
-  float* out = out_BHTC.data_ptr<float>();
-  const HeadStrides from = strides_of(x), to = strides_of(out_BHTC);
-  at::parallel_for(0, x.size(0) * x.size(2), kTokensPerTask, [&](int64_t begin, int64_t end) {
-    rotate_rows(r, in, from, out, to, begin, end);
-  });
+/// Whether the loops can rotate x into `out`.
+bool runs_fused(const torch::Tensor& x, const torch::Tensor& cos, const torch::Tensor& out) {
+  return row_kernels_for(x) != nullptr && out.scalar_type() == x.scalar_type() &&
+         cos.scalar_type() == torch::kFloat32 && out.stride(3) == 1;
 }
 
-/// The same into a tensor that may be x itself.
+void rotate_rows(const torch::Tensor& x_BHTC, const torch::Tensor& cos, const torch::Tensor& sin,
+                 double direction, torch::Tensor& out_BHTC) {
+  const torch::Tensor x = x_BHTC.stride(3) == 1 ? x_BHTC : x_BHTC.contiguous();
+  const torch::Tensor cos_TF = cos.contiguous(), sin_TF = sin.contiguous();
+  const KernelLaunch launch(x);
+  row_kernels_for(x)->rotate({.rows = x.size(0),
+                              .length = x.size(2),
+                              .heads = x.size(1),
+                              .half = x.size(3) / 2,
+                              .type = number_type(x),
+                              .x = x.data_ptr(),
+                              .x_strides = strides_of(x),
+                              .out = out_BHTC.data_ptr(),
+                              .out_strides = strides_of(out_BHTC),
+                              .cos = cos_TF.data_ptr<float>(),
+                              .sin = sin_TF.data_ptr<float>(),
+                              .direction = static_cast<float>(direction)},
+                             launch.stream());
+}
+
+/// out = (a cos - b sin, b cos + a sin) on the two halves of x's channels; out may be x itself.
 void rotate_into(const torch::Tensor& x, const torch::Tensor& cos, const torch::Tensor& sin,
                  double direction, torch::Tensor out) {
   RECORD_USER_SCOPE("rope");
-  const auto all_float = [](auto&&... t) { return ((t.scalar_type() == torch::kFloat32) && ...); };
-  if (x.device().is_cpu() && use_fused(x.device()) && all_float(x, cos, sin, out) &&
-      out.stride(3) == 1)
-    return rotate_on_cpu(x, cos, sin, direction, out);
+  if (runs_fused(x, cos, out)) return rotate_rows(x, cos, sin, direction, out);
   const int64_t half = x.size(-1) / 2;
   const torch::Tensor wide = x.to(at::promote_types(x.scalar_type(), cos.scalar_type()));
   const torch::Tensor a = wide.narrow(-1, 0, half), b = wide.narrow(-1, half, half);

@@ -1,28 +1,41 @@
-#include "rope_rows.h"
-
+#include "cpu_loops.h"
+#include "number_types.h"
 #include "vector_clones.h"
 
 namespace fathom {
+namespace {
 
-FATHOM_VECTOR_CLONES
-void rotate_rows(const RopeRows& r, const float* x, const HeadStrides& x_strides, float* out,
-                 const HeadStrides& out_strides, int64_t begin, int64_t end) {
-  for (int64_t token = begin; token < end; ++token) {
-    const int64_t row = token / r.length, time = token % r.length;
-    const float* cos = r.cos + time * r.half;
-    const float* sin = r.sin + time * r.half;
-    for (int64_t head = 0; head < r.heads; ++head) {
-      const float* from = x + row * x_strides.row + time * x_strides.time + head * x_strides.head;
-      float* to = out + row * out_strides.row + time * out_strides.time + head * out_strides.head;
-      // No two iterations touch the same number, also where x is out.
+template <typename T>
+FATHOM_INLINE void rotate_token(const Rotation& task, int64_t token) {
+  const int64_t row = token / task.length, time = token % task.length, half = task.half;
+  const float* cos = task.cos + time * half;
+  const float* sin = task.sin + time * half;
+  const auto offset = [&](const HeadStrides& strides, int64_t head) {
+    return row * strides.row + time * strides.time + head * strides.head;
+  };
+  for (int64_t head = 0; head < task.heads; ++head) {
+    const T* from = static_cast<const T*>(task.x) + offset(task.x_strides, head);
+    T* to = static_cast<T*>(task.out) + offset(task.out_strides, head);
+    // No two iterations touch the same number, also where x is out.
 #pragma omp simd
-      for (int64_t i = 0; i < r.half; ++i) {
-        const float a = from[i], b = from[i + r.half], turned = sin[i] * r.direction;
-        to[i] = a * cos[i] - b * turned;
-        to[i + r.half] = b * cos[i] + a * turned;
-      }
+    for (int64_t i = 0; i < half; ++i) {
+      const float a = widened(from[i]), b = widened(from[i + half]);
+      const float turned = sin[i] * task.direction;
+      to[i] = narrowed<T>(a * cos[i] - b * turned);
+      to[i + half] = narrowed<T>(b * cos[i] + a * turned);
     }
   }
+}
+
+}  // namespace
+
+FATHOM_VECTOR_CLONES
+void rotate_tokens(const Rotation& task, int64_t begin, int64_t end) {
+  with_type(
+      task.type, [&](auto number) __attribute__((always_inline)) {
+        for (int64_t token = begin; token < end; ++token)
+          rotate_token<decltype(number)>(task, token);
+      });
 }
 
 }  // namespace fathom

@@ -80,7 +80,7 @@ struct Rotation {
 };
 
 /// Of each row: loss = (log_sum - logit of target + z_loss log_sum^2) * scale with log_sum =
-/// log(sum(exp(logits))). The logits become its gradient but for a factor: gradient = factor * row.
+/// log(sum(exp(logits))). The logits become its gradient.
 struct SoftmaxCrossEntropy {
   int64_t rows, vocabulary;
   int64_t stride;         ///< numbers from one row of logits to the next
@@ -88,7 +88,6 @@ struct SoftmaxCrossEntropy {
   void* logits;           ///< [rows, vocabulary]
   const int64_t* target;  ///< [rows]; a negative one is ignored: loss and gradient 0
   float* loss;            ///< [rows], written
-  float* factor;          ///< [rows], written where RowKernels::softmax_leaves_factor
   float scale;
   float z_loss;
 };
@@ -107,8 +106,8 @@ struct AdamTensor {
 /// g^2; w -= lr (m / (1 - beta1^step)) / (sqrt(v / (1 - beta2^step)) + eps). Scalars that change
 /// from step to step lie on the device, so that a recorded step can be replayed.
 struct AdamStep {
-  float beta1, beta2, eps;
-  float weight_decay;
+  double beta1, beta2, eps;
+  double weight_decay;
   bool decoupled_decay;      ///< w *= 1 - lr weight_decay before it; else g += weight_decay w
   bool stochastic_rounding;  ///< of bf16 results: up or down with the odds of the distance
   NumberType type;
@@ -120,13 +119,13 @@ struct AdamStep {
 
 /// A device's loops. Each returns when its work is queued (a GPU) or done (the CPU).
 struct RowKernels {
-  bool softmax_leaves_factor;
   void (*rms_norm_forward)(const RmsNormForward&, StreamHandle);
   int64_t (*rms_norm_parts)(int64_t rows, int64_t dim);
   void (*rms_norm_backward)(const RmsNormBackward&, StreamHandle);
   void (*swiglu_forward)(const SwigluForward&, StreamHandle);
   void (*swiglu_backward)(const SwigluBackward&, StreamHandle);
   void (*rotate)(const Rotation&, StreamHandle);
+  /// Null on the CPU, where the head works on tiles that stay in the cache (cpu_head.h).
   void (*softmax_cross_entropy)(const SoftmaxCrossEntropy&, StreamHandle);
   void (*adam)(const AdamStep&, const AdamTensor* tensors, int64_t count, StreamHandle);
 };

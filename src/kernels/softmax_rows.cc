@@ -1,33 +1,31 @@
-#include "softmax_rows.h"
-
 #include <algorithm>
 #include <cmath>
 
+#include "cpu_loops.h"
+#include "number_types.h"
 #include "vector_clones.h"
-#include "vector_math.h"
 
 namespace fathom {
 namespace {
-
-/// Logits that are looked at together: they stay in the first-level cache between two loops.
-constexpr int64_t kTile = 2048;
 
 /// exp(x - reference) needs no exact maximum as the reference. While no logit is further above it,
 /// sums of 2^32 terms stay far from overflow, and what underflows is too small to count.
 constexpr float kHeadroom = 40.0F;
 
-FATHOM_INLINE float largest_of(const float* x, int64_t n) {
-  Floats largest = broadcast(x[0]);
+template <typename T>
+FATHOM_INLINE float largest_of(const T* x, int64_t n) {
+  Floats largest = broadcast(widened(x[0]));
   int64_t i = 0;
   for (; i + kLanes <= n; i += kLanes) largest = larger(load(x + i), largest);
-  float most = x[0];
+  float most = widened(x[0]);
   for (int64_t lane = 0; lane < kLanes; ++lane) most = std::max(most, largest[lane]);
-  for (; i < n; ++i) most = std::max(most, x[i]);
+  for (; i < n; ++i) most = std::max(most, widened(x[i]));
   return most;
 }
 
 /// x = exp(x - reference); returns the sum.
-FATHOM_INLINE float exponentiate(float* x, int64_t n, float reference) {
+template <typename T>
+FATHOM_INLINE float exponentiate(T* x, int64_t n, float reference) {
   Floats sums[2] = {};  // two, so that an addition needn't wait for the one before
   int64_t i = 0;
   for (; i + 2 * kLanes <= n; i += 2 * kLanes) {
@@ -40,49 +38,89 @@ FATHOM_INLINE float exponentiate(float* x, int64_t n, float reference) {
   }
   float sum = sum_of(sums[0] + sums[1]);
   for (; i < n; ++i) {
-    x[i] = bounded_exp(broadcast(x[i] - reference))[0];
-    sum += x[i];
+    const float exponential = bounded_exp(broadcast(widened(x[i]) - reference))[0];
+    x[i] = narrowed<T>(exponential);
+    sum += exponential;
   }
   return sum;
 }
 
-FATHOM_INLINE void multiply(float* x, int64_t n, float factor) {
-  for (int64_t i = 0; i < n; ++i) x[i] *= factor;
+template <typename T>
+FATHOM_INLINE void multiply(T* x, int64_t n, float factor) {
+  for (int64_t i = 0; i < n; ++i) x[i] = narrowed<T>(widened(x[i]) * factor);
+}
+
+template <typename T>
+FATHOM_INLINE T* row_of(const void* data, int64_t row, int64_t width) {
+  return static_cast<T*>(const_cast<void*>(data)) + row * width;
+}
+
+template <typename T>
+FATHOM_INLINE void tile_of_row(const SoftmaxBlock& block, int64_t row, int64_t begin, int64_t end) {
+  T* x = row_of<T>(block.logits, row, block.vocabulary);
+  const int64_t target = block.target[row];
+  if (begin <= target && target < end) block.of_target[row] = widened(x[target]);
+  float& reference = block.reference[row];
+  const float largest = largest_of(x + begin, end - begin);
+  if (begin == 0) {
+    reference = largest;
+    block.sum[row] = 0.0F;
+  } else if (largest > reference + kHeadroom) {
+    const float smaller = std::exp(reference - largest);
+    multiply(x, begin, smaller);
+    if (block.grad_hidden != nullptr)
+      multiply(block.grad_hidden + row * block.dim, block.dim, smaller);
+    block.sum[row] *= smaller;
+    reference = largest;
+  }
+  block.sum[row] += exponentiate(x + begin, end - begin, reference);
+}
+
+template <typename T>
+FATHOM_INLINE void finish_row(const SoftmaxBlock& block, const SoftmaxResult& r, int64_t row) {
+  const int64_t dim = block.dim, target = block.target[row];
+  const float reference = block.reference[row], of_target = block.of_target[row];
+  const float log_of_sum = std::log(block.sum[row]);
+  // A NaN anywhere has to reach the loss; the comparisons above drop it, the sum does not.
+  const float log_sum = reference + log_of_sum;
+  const float slope = 1.0F + 2.0F * r.z_loss * log_sum;  // of the loss over log_sum
+  r.loss[row] = (reference - of_target + log_of_sum + r.z_loss * log_sum * log_sum) * r.scale;
+  if (block.grad_hidden == nullptr) return;
+  const float factor = r.scale * slope / block.sum[row];  // of the exponentials
+  const float whole = block.sum[row] / slope;             // what the factor makes `scale`
+  // From the logit, not from the stored exponential: what is left of 1 - p must not be rounding.
+  row_of<T>(block.logits, row, block.vocabulary)[target] =
+      narrowed<T>(bounded_exp(broadcast(of_target - reference))[0] - whole);
+  const float* __restrict sums = block.grad_hidden + row * dim;
+  const T* __restrict hidden = row_of<const T>(r.hidden, row, dim);
+  const T* __restrict weight = row_of<const T>(r.weight, target, dim);
+  T* __restrict grad = row_of<T>(r.grad_hidden, row, dim);
+  T* __restrict scaled = row_of<T>(r.scaled_hidden, row, dim);
+#pragma omp simd
+  for (int64_t i = 0; i < dim; ++i) {
+    grad[i] = narrowed<T>((sums[i] - whole * widened(weight[i])) * factor);
+    scaled[i] = narrowed<T>(widened(hidden[i]) * factor);
+  }
 }
 
 }  // namespace
 
 FATHOM_VECTOR_CLONES
-void softmax_cross_entropy_rows(const SoftmaxRows& r, int64_t begin, int64_t end) {
-  for (int64_t row = begin; row < end; ++row) {
-    float* x = r.logits + row * r.vocabulary;
-    const int64_t target = r.target[row];
-    if (target < 0) {
-      std::fill(x, x + r.vocabulary, 0.0F);
-      r.loss[row] = r.factor[row] = 0.0F;
-      continue;
-    }
-    const float of_target = x[target];
-    float reference = largest_of(x, std::min(kTile, r.vocabulary));
-    float sum = 0.0F;
-    for (int64_t at = 0; at < r.vocabulary; at += kTile) {
-      const int64_t n = std::min(kTile, r.vocabulary - at);
-      const float largest = at == 0 ? reference : largest_of(x + at, n);
-      if (largest > reference + kHeadroom) {
-        const float smaller = std::exp(reference - largest);
-        multiply(x, at, smaller);
-        sum *= smaller;
-        reference = largest;
-      }
-      sum += exponentiate(x + at, n, reference);
-    }
-    // A NaN anywhere has to reach the loss; the comparisons above drop it, the sum does not.
-    const float log_sum = reference + std::log(sum);
-    const float slope = 1.0F + 2.0F * r.z_loss * log_sum;  // of the loss over log_sum
-    x[target] -= sum / slope;
-    r.factor[row] = r.scale * slope / sum;
-    r.loss[row] = (reference - of_target + std::log(sum) + r.z_loss * log_sum * log_sum) * r.scale;
-  }
+void softmax_tile(const SoftmaxBlock& block, int64_t begin, int64_t end) {
+  with_type(
+      block.type, [&](auto number) __attribute__((always_inline)) {
+        for (int64_t row = 0; row < block.rows; ++row)
+          tile_of_row<decltype(number)>(block, row, begin, end);
+      });
+}
+
+FATHOM_VECTOR_CLONES
+void softmax_finish(const SoftmaxBlock& block, const SoftmaxResult& result) {
+  with_type(
+      block.type, [&](auto number) __attribute__((always_inline)) {
+        for (int64_t row = 0; row < block.rows; ++row)
+          finish_row<decltype(number)>(block, result, row);
+      });
 }
 
 }  // namespace fathom

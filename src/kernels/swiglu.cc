@@ -1,13 +1,12 @@
 #include "fathom/kernels/swiglu.h"
 
-#include <ATen/Parallel.h>
 #include <ATen/record_function.h>
 #include <torch/autograd.h>
 
+#include "dispatch.h"
 #include "fathom/base/shape.h"
 #include "fathom/kernels/choice.h"
 #include "fathom/kernels/packed.h"
-#include "swiglu_rows.h"
 
 namespace fathom {
 namespace {
@@ -15,23 +14,31 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-constexpr int64_t kRowsPerTask = 8;
+/// What silu(gate) * up passes back.
+struct SwigluGradients {
+  torch::Tensor gate, up;
+};
 
-bool has_row_loops(const torch::Tensor& x) {
-  return x.device().is_cpu() && x.scalar_type() == torch::kFloat32;
+SwigluGradients gradients(const torch::Tensor& gate, const torch::Tensor& up,
+                          const torch::Tensor& silu, const torch::Tensor& grad) {
+  return {at::silu_backward(grad * up, gate), silu * grad};
 }
 
 /// silu(gate) * up of [N, 2 width]: gate, then up. [N, width]
 torch::Tensor gated(const torch::Tensor& gate_up) {
   RECORD_USER_SCOPE("swiglu");
   const int64_t width = gate_up.size(1) / 2;
-  if (!has_row_loops(gate_up))
+  const RowKernels* kernels = row_kernels_for(gate_up);
+  if (kernels == nullptr)
     return at::silu(gate_up.narrow(1, 0, width)).mul_(gate_up.narrow(1, width, width));
   torch::Tensor y = torch::empty({gate_up.size(0), width}, gate_up.options());
-  const float* in = gate_up.data_ptr<float>();
-  float* out = y.data_ptr<float>();
-  at::parallel_for(0, gate_up.size(0), kRowsPerTask,
-                   [&](int64_t begin, int64_t end) { swiglu_forward(in, width, begin, end, out); });
+  const KernelLaunch launch(y);
+  kernels->swiglu_forward({.rows = y.size(0),
+                           .width = width,
+                           .type = number_type(y),
+                           .gate_up = gate_up.data_ptr(),
+                           .y = y.data_ptr()},
+                          launch.stream());
   return y;
 }
 
@@ -39,21 +46,23 @@ torch::Tensor gated(const torch::Tensor& gate_up) {
 torch::Tensor gated_backward(const torch::Tensor& gate_up, torch::Tensor& grad) {
   RECORD_USER_SCOPE("swiglu");
   const int64_t width = gate_up.size(1) / 2;
-  torch::Tensor grad_gate_up = torch::empty_like(gate_up);
-  if (has_row_loops(gate_up)) {
-    const float* in = gate_up.data_ptr<float>();
-    float* dy = grad.data_ptr<float>();
-    float* out = grad_gate_up.data_ptr<float>();
-    at::parallel_for(0, gate_up.size(0), kRowsPerTask, [&](int64_t begin, int64_t end) {
-      swiglu_backward(in, width, begin, end, dy, out);
-    });
-    return grad_gate_up;
+  const RowKernels* kernels = row_kernels_for(gate_up);
+  if (kernels == nullptr) {
+    const torch::Tensor gate = gate_up.narrow(1, 0, width), up = gate_up.narrow(1, width, width);
+    const torch::Tensor silu = at::silu(gate);
+    const SwigluGradients of = gradients(gate, up, silu, grad);
+    grad = silu.mul(up);
+    return at::cat({of.gate, of.up}, 1);
   }
-  const torch::Tensor gate = gate_up.narrow(1, 0, width), up = gate_up.narrow(1, width, width);
-  const torch::Tensor silu = at::silu(gate);
-  grad_gate_up.narrow(1, 0, width).copy_(at::silu_backward(grad * up, gate));
-  grad_gate_up.narrow(1, width, width).copy_(silu * grad);
-  grad = silu.mul(up);
+  torch::Tensor grad_gate_up = torch::empty_like(gate_up);
+  const KernelLaunch launch(grad);
+  kernels->swiglu_backward({.rows = grad.size(0),
+                            .width = width,
+                            .type = number_type(grad),
+                            .gate_up = gate_up.data_ptr(),
+                            .dy = grad.data_ptr(),
+                            .grad_gate_up = grad_gate_up.data_ptr()},
+                           launch.stream());
   return grad_gate_up;
 }
 
@@ -113,9 +122,8 @@ struct SwiGlu : torch::autograd::Function<SwiGlu> {
     const variable_list saved = context->get_saved_variables();
     const torch::Tensor& gate = saved[0];
     const torch::Tensor& up = saved[1];
-    torch::Tensor grad_gate = at::silu_backward(grads[0] * up, gate);
-    torch::Tensor grad_up = at::silu(gate).mul_(grads[0]);
-    return {grad_gate, grad_up};
+    const SwigluGradients of = gradients(gate, up, at::silu(gate), grads[0]);
+    return {of.gate, of.up};
   }
 };
 

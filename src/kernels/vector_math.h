@@ -10,6 +10,7 @@ namespace fathom {
 constexpr int64_t kLanes = 8;
 using Floats = float __attribute__((vector_size(kLanes * sizeof(float))));
 using Ints = int32_t __attribute__((vector_size(kLanes * sizeof(int32_t))));
+using Shorts = uint16_t __attribute__((vector_size(kLanes * sizeof(uint16_t))));
 
 #define FATHOM_INLINE inline __attribute__((always_inline))
 

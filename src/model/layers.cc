@@ -1,6 +1,7 @@
 #include "fathom/model/layers.h"
 
 #include "fathom/base/error.h"
+#include "fathom/kernels/attention.h"
 #include "fathom/kernels/packed.h"
 #include "fathom/kernels/swiglu.h"
 
@@ -130,7 +131,9 @@ torch::Tensor AttentionImpl::forward(const torch::Tensor& x_BTD, const Attention
 
 torch::Tensor AttentionImpl::attend(const torch::Tensor& q_BHTC, torch::Tensor k_BHTC,
                                     torch::Tensor v_BHTC, const AttentionContext& context) const {
-  bool causal = !context.mask_BTT.defined();
+  if (context.cache == nullptr && !context.mask_BTT.defined())
+    return causal_attention(q_BHTC, k_BHTC, v_BHTC);
+  bool causal = false;
   if (context.cache != nullptr) {
     const int64_t length = q_BHTC.size(2);
     context.cache->key_BHTC.narrow(2, context.past, length).copy_(k_BHTC);

@@ -12,8 +12,8 @@
 #include <array>
 #include <filesystem>
 #include <fstream>
-#include <thread>
 
+#include "fathom/base/cores.h"
 #include "fathom/base/error.h"
 #include "fathom/kernels/choice.h"
 #include "fathom/kernels/cpu_allocator.h"
@@ -148,8 +148,7 @@ std::vector<std::string> check_device(const RunConfig& config, const torch::Devi
 }
 
 void apply_runtime_settings(const TrainConfig& config) {
-  const auto cores = static_cast<int64_t>(std::max(1U, std::thread::hardware_concurrency()));
-  at::set_num_threads(static_cast<int>(config.threads.value_or(cores)));
+  at::set_num_threads(static_cast<int>(config.threads.value_or(num_cores())));
   at::globalContext().setDeterministicAlgorithms(config.deterministic, /*warn_only=*/false);
   set_kernels(config.kernels == "fused"       ? Kernels::fused
               : config.kernels == "reference" ? Kernels::reference

@@ -1,6 +1,7 @@
 #include "parallel_store.h"
 
 #include <arpa/inet.h>
+#include <ifaddrs.h>
 #include <netdb.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -36,6 +37,51 @@ Address resolve(const Launch& launch) {
   std::memcpy(&address.storage, found->ai_addr, found->ai_addrlen);
   ::freeaddrinfo(found);
   return address;
+}
+
+bool is_loopback(const Address& address) {
+  if (address.storage.ss_family == AF_INET6)
+    return IN6_IS_ADDR_LOOPBACK(&reinterpret_cast<const sockaddr_in6*>(address.get())->sin6_addr);
+  constexpr uint32_t kFirstByte = 127;
+  const auto& ip = reinterpret_cast<const sockaddr_in*>(address.get())->sin_addr;
+  return ntohl(ip.s_addr) >> 24 == kFirstByte;
+}
+
+std::string numeric(const sockaddr* address, socklen_t length) {
+  char name[NI_MAXHOST] = "";
+  const int error = ::getnameinfo(address, length, name, sizeof name, nullptr, 0, NI_NUMERICHOST);
+  return error == 0 ? name : "";
+}
+
+/// The first IPv4 address of a network interface.
+std::string address_of_interface(const std::string& interface) {
+  ifaddrs* all = nullptr;
+  if (::getifaddrs(&all) != 0) all = nullptr;
+  std::string found;
+  for (const ifaddrs* one = all; one != nullptr && found.empty(); one = one->ifa_next) {
+    if (interface == one->ifa_name && one->ifa_addr != nullptr &&
+        one->ifa_addr->sa_family == AF_INET)
+      found = numeric(one->ifa_addr, sizeof(sockaddr_in));
+  }
+  ::freeifaddrs(all);
+  if (found.empty())
+    throw ConfigError(
+        cat("GLOO_SOCKET_IFNAME is '", interface, "', which has no IPv4 address here"));
+  return found;
+}
+
+/// The run's address as other hosts reach it. Debian's /etc/hosts gives a host's own name the
+/// address 127.0.1.1, so that MASTER_ADDR is the loopback on its own host alone.
+std::string address_for_others(const Launch& launch) {
+  const Address address = resolve(launch);
+  if (launch.local_world_size == launch.world_size || !is_loopback(address)) return launch.address;
+  if (!launch.interface.empty()) return address_of_interface(launch.interface);
+  throw ConfigError(cat(
+      "MASTER_ADDR=", launch.address, " is ", numeric(address.get(), address.length),
+      " on this host (see /etc/hosts), where no other host reaches it; set MASTER_ADDR to the "
+      "host's address in the network, or GLOO_SOCKET_IFNAME to the interface. If all ranks run on "
+      "this host, set LOCAL_WORLD_SIZE=",
+      launch.world_size));
 }
 
 /// A socket that listens on the run's address; left to itself, the store listens on all of them.
@@ -78,7 +124,9 @@ PeerError never_joined(const Launch& launch, milliseconds timeout) {
 
 }  // namespace
 
-StorePointer connect_store(const Launch& launch, milliseconds timeout, bool host) {
+StorePointer connect_store(const Launch& given, milliseconds timeout, bool host) {
+  Launch launch = given;
+  if (!launch.launcher_store) launch.address = address_for_others(given);
   c10d::TCPStoreOptions options;
   options.port = launch.port;
   options.isServer = host;
@@ -108,18 +156,18 @@ bool wait_for_key(c10d::Store& store, const std::string& key, milliseconds timeo
 
 std::string own_address(const Launch& launch) {
   if (launch.local_world_size == launch.world_size) return "127.0.0.1";
-  // Connecting a datagram socket sends nothing: it chooses the route.
   const Address master = resolve(launch);
+  if (is_loopback(master)) return address_for_others(launch);
+  // Connecting a datagram socket sends nothing: it chooses the route.
   const int descriptor = ::socket(master.storage.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   Address own;
   own.length = sizeof own.storage;
-  char name[NI_MAXHOST] = "";
   const bool found =
       ::connect(descriptor, master.get(), master.length) == 0 &&
-      ::getsockname(descriptor, reinterpret_cast<sockaddr*>(&own.storage), &own.length) == 0 &&
-      ::getnameinfo(own.get(), own.length, name, sizeof name, nullptr, 0, NI_NUMERICHOST) == 0;
+      ::getsockname(descriptor, reinterpret_cast<sockaddr*>(&own.storage), &own.length) == 0;
   ::close(descriptor);
-  if (!found)
+  const std::string name = found ? numeric(own.get(), own.length) : "";
+  if (name.empty())
     throw ConfigError(cat("no network interface reaches MASTER_ADDR=", launch.address,
                           "; set GLOO_SOCKET_IFNAME to one"));
   return name;

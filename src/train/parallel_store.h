@@ -13,7 +13,8 @@ using StorePointer = c10::intrusive_ptr<c10d::Store>;
 /// Connects to the store; rank 0 opens it, unless the launcher did. It listens on the address of
 /// the run alone.
 /// @param host whether this connection is the one that opens it
-/// @throws PeerError if nothing answers in time; ConfigError if the address can't be listened on
+/// @throws PeerError if nothing answers in time; ConfigError if the address can't be listened on,
+/// or is the loopback while ranks run on other hosts
 StorePointer connect_store(const Launch& launch, std::chrono::milliseconds timeout, bool host);
 
 /// Waits until a key is there. @returns whether it came in time
@@ -22,6 +23,7 @@ bool wait_for_key(c10d::Store& store, const std::string& key, std::chrono::milli
                   const StopFlag& stop);
 
 /// An address of this host that the ranks of other hosts reach: the loopback for a run of one host.
+/// @throws ConfigError if there is none, or if it can't be told
 std::string own_address(const Launch& launch);
 
 }  // namespace fathom

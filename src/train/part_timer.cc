@@ -28,6 +28,7 @@ constexpr std::array kParts = {
     PartRow{"rope", "rope"},
     PartRow{"swiglu", "swiglu"},
     PartRow{"optimizer", "optimizer"},
+    PartRow{"attention", "attention"},
     PartRow{"aten::scaled_dot_product", "attention"},
     PartRow{"aten::_scaled_dot_product", "attention"},
     PartRow{"aten::embedding", "embedding"},

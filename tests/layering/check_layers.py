@@ -146,6 +146,8 @@ def self_test():
         "src/model/d.cc": (function(MAX_FUNCTION_LINES), []),
         "src/model/e.cc": ("// \u00e9\n", [1]),
         "src/apps/a.cc": ('#include "fathom/io/a.h"\n#include "fathom/eval/a.h"\n', []),
+        "src/kernels/cuda/a.cu": ('#include "fathom/model/a.h"\n' + function(MAX_FUNCTION_LINES + 1), [1, 2]),
+        "src/kernels/cuda/a.cuh": ("// x\n" * (MAX_FILE_LINES + 1), [MAX_FILE_LINES + 1]),
         "src/elsewhere/a.cc": ("\n", [1]),
     }
     with tempfile.TemporaryDirectory() as name:

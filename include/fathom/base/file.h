@@ -44,10 +44,14 @@ class MappedFile {
   MappedFile& operator=(MappedFile&& other) noexcept;
 
   std::span<const std::byte> bytes() const { return bytes_; }
+  /// Fills `out` from `offset` on. What is read so takes no memory of the process, as looking into
+  /// `bytes` does by and by. @throws DiskError, also where the file ends before
+  void read_at(uint64_t offset, std::span<std::byte> out) const;
   const std::filesystem::path& path() const { return path_; }
 
  private:
   std::filesystem::path path_;
+  int descriptor_ = -1;
   std::span<const std::byte> bytes_;
 };
 

@@ -1,4 +1,4 @@
-// Token files: the ids of many documents, with an index, in one mapped file.
+// Token files: the ids of many documents, with an index, in one file.
 //
 // All numbers are little-endian. Layout of version 1:
 //   0    magic "FATHOMTK"
@@ -56,10 +56,11 @@ struct FileIdentity {
 
 /// An open token file. Opening reads the header only, so its cost doesn't depend on the size.
 ///
-/// The file is mapped. If another program cuts it short while a run reads it, an access beyond the
-/// new end is a SIGBUS that kills the process: nothing in C++ can turn it into an error safely. So
-/// readers call check_unchanged before each batch, which costs a microsecond and names the file;
-/// only a change within the microseconds that follow can still kill.
+/// Tokens are read, the index is mapped: of a big file, no more than its index comes to count as
+/// memory of the process. If another program cuts the file short while a run uses it, a look into
+/// the index beyond the new end is a SIGBUS that kills the process: nothing in C++ can turn it into
+/// an error safely. So readers call check_unchanged before each batch, which costs a microsecond
+/// and names the file; only a change within the microseconds that follow can still kill.
 class TokenFile {
  public:
   /// @throws DataError if it isn't a whole token file of this version

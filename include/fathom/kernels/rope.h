@@ -5,7 +5,6 @@
 
 #include <torch/types.h>
 
-#include <optional>
 #include <vector>
 
 namespace fathom {

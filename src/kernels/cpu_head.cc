@@ -1,0 +1,138 @@
+#include "cpu_head.h"
+
+#include <ATen/Parallel.h>
+#include <ATen/core/LegacyTypeDispatch.h>
+
+#include <algorithm>
+
+#include "cpu_loops.h"
+#include "dispatch.h"
+
+namespace fathom {
+namespace {
+
+/// Rows of a thread: with a tile, 1 MiB of logits. Fewer where many threads have logits at once.
+int64_t rows_of_thread() { return std::clamp<int64_t>(4096 / at::get_num_threads(), 64, 256); }
+
+constexpr int64_t kColumns = 1024;  // of a tile
+
+/// sums += a b, or sums = a b.
+void multiply(const torch::Tensor& a, const torch::Tensor& b, bool add, torch::Tensor& sums) {
+  if (a.scalar_type() != sums.scalar_type()) {
+    const torch::Tensor product = at::mm(a, b);
+    add ? sums.add_(product) : sums.copy_(product);
+  } else if (add) {
+    sums.addmm_(a, b);
+  } else {
+    at::mm_out(sums, a, b);
+  }
+}
+
+class Head {
+ public:
+  Head(const torch::Tensor& hidden, const torch::Tensor& weight, const torch::Tensor& target,
+       double scale, double z_loss, bool needs_gradient)
+      : hidden_(hidden.contiguous()),
+        weight_(weight.contiguous()),
+        target_(target),
+        scale_(static_cast<float>(scale)),
+        z_loss_(static_cast<float>(z_loss)),
+        needs_gradient_(needs_gradient) {
+    const int64_t rows = std::min(cpu_head_rows(), hidden.size(0)), dim = hidden.size(1);
+    const auto wide = hidden.options().dtype(torch::kFloat32);
+    logits_ = torch::empty({rows, weight.size(0)}, hidden.options());
+    of_rows_ = torch::empty({3, rows}, wide);
+    losses_ = torch::empty({hidden.size(0)}, wide);
+    if (!needs_gradient) return;
+    sums_ = torch::empty({rows, dim}, wide);
+    scaled_hidden_ = torch::empty({rows, dim}, hidden.options());
+    grad_hidden_ = torch::empty_like(hidden_);
+    grad_weight_ = torch::zeros(weight.sizes(), wide);
+  }
+
+  HeadLoss run() {
+    const int64_t rows = hidden_.size(0), chunk = logits_.size(0);
+    for (int64_t begin = 0; begin < rows; begin += chunk)
+      run_chunk(begin, std::min(chunk, rows - begin));
+    return {losses_.sum(), grad_hidden_, grad_weight_};
+  }
+
+ private:
+  /// Rows [first, first + count) of hidden are rows [0, count) of the buffers.
+  void run_chunk(int64_t first, int64_t count) {
+    const int64_t blocks = std::min<int64_t>(at::get_num_threads(), count);
+    at::parallel_for(0, blocks, 1, [&](int64_t begin, int64_t end) {
+      const at::AutoDispatchBelowADInplaceOrView without_autograd;
+      for (int64_t block = begin; block < end; ++block) {
+        const int64_t from = count * block / blocks;
+        run_block(first, from, count * (block + 1) / blocks - from);
+      }
+    });
+    if (!needs_gradient_) return;
+    const torch::Tensor scaled = scaled_hidden_.narrow(0, 0, count);
+    const torch::Tensor logits = logits_.narrow(0, 0, count);
+    const int64_t vocabulary = weight_.size(0);
+    at::parallel_for(0, (vocabulary + kColumns - 1) / kColumns, 1, [&](int64_t begin, int64_t end) {
+      const at::AutoDispatchBelowADInplaceOrView without_autograd;
+      for (int64_t tile = begin; tile < end; ++tile) {
+        const int64_t from = tile * kColumns, size = std::min(kColumns, vocabulary - from);
+        torch::Tensor part = grad_weight_.narrow(0, from, size);
+        multiply(logits.narrow(1, from, size).t(), scaled, /*add=*/true, part);
+      }
+    });
+  }
+
+  /// Rows [from, from + count) of the chunk that begins with row `first` of hidden.
+  void run_block(int64_t first, int64_t from, int64_t count) {
+    const int64_t vocabulary = weight_.size(0);
+    const torch::Tensor hidden = hidden_.narrow(0, first + from, count);
+    const torch::Tensor logits = logits_.narrow(0, from, count);
+    torch::Tensor sums = needs_gradient_ ? sums_.narrow(0, from, count) : torch::Tensor();
+    const SoftmaxBlock block{.rows = count,
+                             .dim = hidden.size(1),
+                             .vocabulary = vocabulary,
+                             .type = number_type(hidden),
+                             .logits = logits.data_ptr(),
+                             .target = target_.data_ptr<int64_t>() + first + from,
+                             .reference = of_rows_.data_ptr<float>() + from,
+                             .sum = of_rows_[1].data_ptr<float>() + from,
+                             .of_target = of_rows_[2].data_ptr<float>() + from,
+                             .grad_hidden = needs_gradient_ ? sums.data_ptr<float>() : nullptr};
+    for (int64_t begin = 0; begin < vocabulary; begin += kColumns) {
+      const int64_t size = std::min(kColumns, vocabulary - begin);
+      torch::Tensor tile = logits.narrow(1, begin, size);
+      const torch::Tensor weight = weight_.narrow(0, begin, size);
+      at::mm_out(tile, hidden, weight.t());
+      softmax_tile(block, begin, begin + size);
+      if (needs_gradient_) multiply(tile, weight, begin > 0, sums);
+    }
+    const auto row = [&](const torch::Tensor& t, int64_t i) {
+      return t.defined() ? t.narrow(0, i, count).data_ptr() : nullptr;
+    };
+    softmax_finish(block, {.scale = scale_,
+                           .z_loss = z_loss_,
+                           .loss = losses_.data_ptr<float>() + first + from,
+                           .hidden = hidden.data_ptr(),
+                           .weight = weight_.data_ptr(),
+                           .grad_hidden = row(grad_hidden_, first + from),
+                           .scaled_hidden = row(scaled_hidden_, from)});
+  }
+
+  torch::Tensor hidden_, weight_, target_;
+  float scale_, z_loss_;
+  bool needs_gradient_;
+  torch::Tensor logits_, of_rows_, sums_, scaled_hidden_;  // of a chunk
+  torch::Tensor losses_, grad_hidden_, grad_weight_;
+};
+
+}  // namespace
+
+int64_t cpu_head_rows() { return rows_of_thread() * at::get_num_threads(); }
+
+HeadLoss cpu_head_loss(const torch::Tensor& hidden_ND, const torch::Tensor& weight_VD,
+                       const torch::Tensor& target_N, double scale, double z_loss,
+                       bool needs_gradient) {
+  return Head(hidden_ND, weight_VD, target_N, scale, z_loss, needs_gradient).run();
+}
+
+}  // namespace fathom
