@@ -2,7 +2,7 @@
 // memory gives bit for bit what plain steps give.
 #include "fathom/train/recorded_step.h"
 
-#include <ATen/core/dispatch/Dispatcher.h>
+#include <ATen/ExpandUtils.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <torch/library.h>
@@ -176,6 +176,14 @@ TORCH_LIBRARY_IMPL(aten, Meta, library) {
     shape[static_cast<size_t>(dim)] = index.numel();
     return at::empty(shape, self.options());
   });
+  library.impl("where.self",
+               [](const at::Tensor& condition, const at::Tensor& a, const at::Tensor& b) {
+                 const auto values = at::infer_size(a.sizes(), b.sizes());
+                 return at::empty(at::infer_size(condition.sizes(), values), a.options());
+               });
+  library.impl("where.self_out",
+               [](const at::Tensor&, const at::Tensor&, const at::Tensor&,
+                  at::Tensor& out) -> at::Tensor& { return out; });
   library.impl("embedding_dense_backward",
                [](const at::Tensor& grad, const at::Tensor&, c10::SymInt rows, c10::SymInt, bool) {
                  return at::empty({rows.expect_int(), grad.size(-1)}, grad.options());
