@@ -6,6 +6,7 @@
 #include <array>
 #include <filesystem>
 
+#include "dispatch.h"
 #include "fathom/base/error.h"
 #include "fathom/version.h"
 
@@ -40,6 +41,7 @@ LoadedCudaLibrary load() {
   if (library->version != std::string_view(kVersion))
     return {nullptr, cat(path, " is of Fathom ", library->version, ", and this program of ",
                          kVersion, ": build both together")};
+  set_row_kernels(torch::kCUDA, library->row_kernels);
   return {library};
 }
 

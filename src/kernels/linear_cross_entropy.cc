@@ -7,6 +7,7 @@
 #include "dispatch.h"
 #include "fathom/base/ignored_target.h"
 #include "fathom/base/shape.h"
+#include "padding.h"
 
 namespace fathom {
 namespace {
@@ -61,38 +62,15 @@ void add_gradients(const torch::Tensor& grad_logits_in, const torch::Tensor& h,
   }
 }
 
-/// Some rows of logits at a time; their type is the weight's for loops of Fathom's own, and else
-/// that in which the loss is added up.
-HeadLoss head_loss(const torch::Tensor& hidden, const torch::Tensor& weight,
-                   const torch::Tensor& target, double scale, double z_loss, bool needs_gradient) {
-  const auto accumulate =
-      hidden.scalar_type() == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32;
-  const int64_t rows = hidden.size(0), chunk = loss_chunk_rows(hidden.device());
-  HeadLoss head{torch::zeros({}, hidden.options().dtype(accumulate)), {}, {}};
-  if (needs_gradient) {
-    head.grad_hidden_ND = torch::empty_like(hidden);
-    head.grad_weight_VD = torch::zeros(weight.sizes(), weight.options().dtype(accumulate));
-  }
-  for (int64_t begin = 0; begin < rows; begin += chunk) {
-    const int64_t n = std::min(chunk, rows - begin);
-    const torch::Tensor h = hidden.narrow(0, begin, n);
-    torch::Tensor logits = at::mm(h, weight.t());
-    if (row_kernels_for(logits) == nullptr) logits = logits.to(accumulate);
-    head.loss += loss_and_logit_gradient(logits, target.narrow(0, begin, n), scale, z_loss);
-    if (needs_gradient)
-      add_gradients(logits, h, weight, head.grad_hidden_ND.narrow(0, begin, n),
-                    head.grad_weight_VD);
-  }
-  return head;
-}
-
 struct LinearCrossEntropy : torch::autograd::Function<LinearCrossEntropy> {
   static torch::Tensor forward(AutogradContext* context, const torch::Tensor& hidden,
                                const torch::Tensor& weight, const torch::Tensor& target,
                                double scale, double z_loss, bool needs_gradient) {
-    const HeadLoss head = hidden.device().is_cpu() && row_kernels_for(hidden) != nullptr
-                              ? cpu_head_loss(hidden, weight, target, scale, z_loss, needs_gradient)
-                              : head_loss(hidden, weight, target, scale, z_loss, needs_gradient);
+    const HeadLoss head =
+        hidden.device().is_cpu() && row_kernels_for(hidden) != nullptr
+            ? cpu_head_loss(hidden, weight, target, scale, z_loss, needs_gradient)
+            : head_loss_by_rows(hidden, weight, target, scale, z_loss, needs_gradient,
+                                padded_width(weight.size(0), hidden.options()));
     context->save_for_backward({head.grad_hidden_ND, head.grad_weight_VD});
     context->saved_data["weight_dtype"] = static_cast<int64_t>(weight.scalar_type());
     return head.loss;
@@ -125,6 +103,33 @@ std::pair<torch::Tensor, torch::Tensor> drop_ignored_rows(const torch::Tensor& h
 }
 
 }  // namespace
+
+// Logits have the weight's type for loops of Fathom's own, and else that in which the loss is added
+// up.
+HeadLoss head_loss_by_rows(const torch::Tensor& hidden, const torch::Tensor& weight,
+                           const torch::Tensor& target, double scale, double z_loss,
+                           bool needs_gradient, int64_t stride) {
+  const auto accumulate =
+      hidden.scalar_type() == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32;
+  const int64_t rows = hidden.size(0), chunk = loss_chunk_rows(hidden.device());
+  HeadLoss head{torch::zeros({}, hidden.options().dtype(accumulate)), {}, {}};
+  if (needs_gradient) {
+    head.grad_hidden_ND = torch::empty_like(hidden);
+    head.grad_weight_VD = torch::zeros(weight.sizes(), weight.options().dtype(accumulate));
+  }
+  for (int64_t begin = 0; begin < rows; begin += chunk) {
+    const int64_t n = std::min(chunk, rows - begin);
+    const torch::Tensor h = hidden.narrow(0, begin, n);
+    torch::Tensor logits = torch::empty({n, stride}, h.options()).narrow(1, 0, weight.size(0));
+    at::mm_out(logits, h, weight.t());
+    if (row_kernels_for(logits) == nullptr) logits = logits.to(accumulate);
+    head.loss += loss_and_logit_gradient(logits, target.narrow(0, begin, n), scale, z_loss);
+    if (needs_gradient)
+      add_gradients(logits, h, weight, head.grad_hidden_ND.narrow(0, begin, n),
+                    head.grad_weight_VD);
+  }
+  return head;
+}
 
 int64_t loss_chunk_rows(const torch::Device& device) {
   return device.is_cpu() ? cpu_head_rows() : 4096;

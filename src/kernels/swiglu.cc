@@ -7,6 +7,7 @@
 #include "fathom/base/shape.h"
 #include "fathom/kernels/choice.h"
 #include "fathom/kernels/packed.h"
+#include "padding.h"
 
 namespace fathom {
 namespace {
@@ -80,10 +81,9 @@ torch::Tensor packed_weights(const torch::Tensor& gate, const torch::Tensor& up,
 struct SwigluFeedForward : torch::autograd::Function<SwigluFeedForward> {
   static torch::Tensor forward(AutogradContext* context, const torch::Tensor& x_in,
                                const torch::Tensor& gate, const torch::Tensor& up,
-                               const torch::Tensor& down) {
+                               const torch::Tensor& down, int64_t width) {
     const torch::Tensor x = x_in.reshape({-1, x_in.size(-1)});
     const int64_t inner = gate.size(0);
-    const int64_t width = padded_width(inner, x.options());
     const torch::Tensor both = packed_weights(gate, up, width, x.scalar_type());
     torch::Tensor out = down.to(x.scalar_type());
     if (width != inner) out = at::constant_pad_nd(out, {0, width - inner});
@@ -107,7 +107,7 @@ struct SwigluFeedForward : torch::autograd::Function<SwigluFeedForward> {
     const torch::Tensor grad_down = at::mm(dy.t(), hidden).narrow(1, 0, inner).contiguous();
     const torch::Tensor grad_both = at::mm(grad_gate_up.t(), x).to(dtype);
     return {at::mm(grad_gate_up, both).view(grads[0].sizes()), grad_both.narrow(0, 0, inner),
-            grad_both.narrow(0, width, inner), grad_down.to(dtype)};
+            grad_both.narrow(0, width, inner), grad_down.to(dtype), torch::Tensor()};
   }
 };
 
@@ -129,15 +129,14 @@ struct SwiGlu : torch::autograd::Function<SwiGlu> {
 
 }  // namespace
 
-int64_t padded_width(int64_t width, const torch::TensorOptions& options) {
-  constexpr int64_t kAligned = 8;  // 16-bit numbers in 16 bytes
-  const bool pads =
-      options.device().is_cuda() && torch::elementSize(options.dtype().toScalarType()) == 2;
-  return pads ? (width + kAligned - 1) / kAligned * kAligned : width;
-}
-
 torch::Tensor swiglu(const torch::Tensor& gate, const torch::Tensor& up) {
   return SwiGlu::apply(gate, up);
+}
+
+torch::Tensor padded_feed_forward(const torch::Tensor& x, const torch::Tensor& gate_ID,
+                                  const torch::Tensor& up_ID, const torch::Tensor& down_DI,
+                                  int64_t width) {
+  return SwigluFeedForward::apply(x, gate_ID, up_ID, down_DI, width);
 }
 
 torch::Tensor swiglu_feed_forward(const torch::Tensor& x, const torch::Tensor& gate_ID,
@@ -146,7 +145,8 @@ torch::Tensor swiglu_feed_forward(const torch::Tensor& x, const torch::Tensor& g
   check_shape("swiglu_feed_forward", "gate", gate_ID, {inner, width});
   check_shape("swiglu_feed_forward", "up", up_ID, {inner, width});
   check_shape("swiglu_feed_forward", "down", down_DI, {width, inner});
-  if (use_fused(x.device())) return SwigluFeedForward::apply(x, gate_ID, up_ID, down_DI);
+  if (use_fused(x.device()))
+    return padded_feed_forward(x, gate_ID, up_ID, down_DI, padded_width(inner, x.options()));
   const auto dtype = x.scalar_type();
   return at::linear(swiglu(at::linear(x, gate_ID.to(dtype)), at::linear(x, up_ID.to(dtype))),
                     down_DI.to(dtype));

@@ -11,6 +11,7 @@
 
 #include "fathom/base/error.h"
 #include "fathom/kernels/choice.h"
+#include "fathom/kernels/cuda_library.h"
 #include "kernels/dispatch.h"
 
 namespace fathom {
@@ -57,7 +58,10 @@ inline double relative_error(const torch::Tensor& value, const torch::Tensor& ex
 class KernelTest : public testing::TestWithParam<std::tuple<Tolerance, Version>> {
  protected:
   void SetUp() override {
-    if (version().device == torch::kCUDA && !torch::hasCUDA()) GTEST_SKIP() << "no GPU here";
+    if (version().device == torch::kCUDA) {
+      cuda_library();
+      if (!torch::hasCUDA()) GTEST_SKIP() << "no GPU here";
+    }
     const uint64_t seed = std::random_device{}();
     torch::manual_seed(seed);
     trace_ = std::make_unique<testing::ScopedTrace>(__FILE__, __LINE__, cat("seed ", seed));

@@ -2,7 +2,7 @@
 // memory gives bit for bit what plain steps give.
 #include "fathom/train/recorded_step.h"
 
-#include <ATen/core/dispatch/Dispatcher.h>
+#include <ATen/ExpandUtils.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <torch/library.h>
@@ -168,9 +168,26 @@ TEST(RecordedStep, SaysWhyAStepCantBeRecorded) {
   }
 }
 
-// LibTorch has no such kernels: it knows the optimizer's shapes, and nothing else is needed.
+// The shapes of operations that LibTorch has for meta tensors in Python only.
 int64_t meta_updates = 0;
 TORCH_LIBRARY_IMPL(aten, Meta, library) {
+  library.impl("index_select", [](const at::Tensor& self, int64_t dim, const at::Tensor& index) {
+    std::vector<int64_t> shape = self.sizes().vec();
+    shape[static_cast<size_t>(dim)] = index.numel();
+    return at::empty(shape, self.options());
+  });
+  library.impl("where.self",
+               [](const at::Tensor& condition, const at::Tensor& a, const at::Tensor& b) {
+                 const auto values = at::infer_size(a.sizes(), b.sizes());
+                 return at::empty(at::infer_size(condition.sizes(), values), a.options());
+               });
+  library.impl("where.self_out",
+               [](const at::Tensor&, const at::Tensor&, const at::Tensor&,
+                  at::Tensor& out) -> at::Tensor& { return out; });
+  library.impl("embedding_dense_backward",
+               [](const at::Tensor& grad, const at::Tensor&, c10::SymInt rows, c10::SymInt, bool) {
+                 return at::empty({rows.expect_int(), grad.size(-1)}, grad.options());
+               });
   library.impl("_fused_adamw_.tensor_lr",
                [](at::TensorList, at::TensorList, at::TensorList, at::TensorList, at::TensorList,
                   at::TensorList, const at::Tensor& lr, double, double, double, double, bool, bool,

@@ -59,7 +59,8 @@ struct LoadedCudaLibrary {
 };
 
 /// Loads libfathom_cuda.so at the first call: from the folder of the program, the library folder
-/// beside it, the folder above, or where the system looks. Loads LibTorch's CUDA libraries with it.
+/// beside it, the folder above, or where the system looks. Loads LibTorch's CUDA libraries with it,
+/// and gives its kernels to the functions of this folder.
 const LoadedCudaLibrary& cuda_library();
 
 }  // namespace fathom

@@ -20,7 +20,4 @@ torch::Tensor swiglu(const torch::Tensor& gate, const torch::Tensor& up);
 torch::Tensor swiglu_feed_forward(const torch::Tensor& x, const torch::Tensor& gate_ID,
                                   const torch::Tensor& up_ID, const torch::Tensor& down_DI);
 
-/// The inner width that GEMMs run with: a multiple of 16 bytes for 16-bit numbers on a GPU.
-int64_t padded_width(int64_t width, const torch::TensorOptions& options);
-
 }  // namespace fathom
