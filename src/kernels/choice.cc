@@ -46,8 +46,6 @@ void set_row_kernels(torch::DeviceType device, const RowKernels* kernels) {
   tables()[static_cast<size_t>(device)] = kernels;
 }
 
-void set_cuda_row_kernels(const RowKernels* kernels) { set_row_kernels(torch::kCUDA, kernels); }
-
 NumberType number_type(const torch::Tensor& x) {
   switch (x.scalar_type()) {
     case torch::kFloat32:

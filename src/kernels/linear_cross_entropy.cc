@@ -66,8 +66,9 @@ struct LinearCrossEntropy : torch::autograd::Function<LinearCrossEntropy> {
   static torch::Tensor forward(AutogradContext* context, const torch::Tensor& hidden,
                                const torch::Tensor& weight, const torch::Tensor& target,
                                double scale, double z_loss, bool needs_gradient) {
+    const RowKernels* kernels = row_kernels_for(hidden);
     const HeadLoss head =
-        hidden.device().is_cpu() && row_kernels_for(hidden) != nullptr
+        kernels != nullptr && kernels->softmax_cross_entropy == nullptr
             ? cpu_head_loss(hidden, weight, target, scale, z_loss, needs_gradient)
             : head_loss_by_rows(hidden, weight, target, scale, z_loss, needs_gradient,
                                 padded_width(weight.size(0), hidden.options()));

@@ -142,7 +142,6 @@ std::vector<std::string> check_device(const RunConfig& config, const torch::Devi
   if (ranks == 1 && config.parallel.backend != "auto")
     throw ConfigError(cat("parallel.backend is ", config.parallel.backend,
                           ", which has no effect on one process; use parallel.backend=auto"));
-  if (any) set_cuda_row_kernels(loaded.library->row_kernels);
   std::vector<GpuPart> all = parts;
   all.push_back(kernels);
   return check_gpu(all, loaded);

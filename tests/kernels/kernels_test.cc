@@ -170,6 +170,12 @@ TEST_P(KernelTest, ProjectHeadsAndItsGradientsMatchTheFormula) {
 
 INSTANTIATE_TEST_SUITE_P(Kernels, KernelTest, every_version(), name_of_version);
 
+TEST(KernelsOnAGpu, AreTestedWhereThereIsOne) {
+  if (!has_gpu())
+    GTEST_SKIP() << "no GPU here: the tests of kernels ran on the CPU and in an emulator";
+  EXPECT_TRUE(cuda_library().library != nullptr) << cuda_library().problem;
+}
+
 TEST(Packed, IsAViewOfWhatLiesTogetherAndACopyOfWhatDoesNot) {
   const std::vector<torch::Tensor> parts = empty_packed({3, 5}, 4, torch::kFloat32);
   parts[0].fill_(1);

@@ -13,10 +13,6 @@ enum class Kernels { automatic, fused, reference };
 void set_kernels(Kernels choice);
 Kernels kernels();
 
-struct RowKernels;
-/// Gives CUDA tensors the loops of libfathom_cuda.so (kernels/cuda_library.h); null: none.
-void set_cuda_row_kernels(const RowKernels* kernels);
-
 /// Whether a kernel takes its fused version for tensors on this device.
 bool use_fused(const torch::Device& device);
 
