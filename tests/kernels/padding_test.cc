@@ -52,28 +52,46 @@ TEST(PaddedFeedForward, HasTheResultsAndGradientsOfTheUnpaddedOne) {
   for (size_t i = 0; i < results[0].size(); ++i) expect_equal(results[0][i], results[1][i]);
 }
 
+constexpr int64_t kVocabulary = 37, kStride = 64;
+
+struct HeadInputs {
+  static constexpr int64_t kRows = 40;
+  torch::Tensor hidden = random({kRows, 8}), weight = random({kVocabulary, 8});
+  torch::Tensor target = torch::randint(kVocabulary, {kRows}, torch::kInt64)
+                             .masked_fill_(torch::arange(kRows).remainder(3).eq(0), kIgnoredTarget);
+
+  HeadLoss loss(torch::ScalarType dtype, int64_t stride) const {
+    return head_loss_by_rows(hidden.to(dtype), weight.to(dtype), target, /*scale=*/0.3,
+                             /*z_loss=*/0.01, /*needs_gradient=*/true, stride);
+  }
+};
+
 TEST(PaddedLogits, GiveTheLossAndGradientsOfUnpaddedOnes) {
-  constexpr int64_t kRows = 40, kVocabulary = 37, kStride = 64;
-  const torch::Tensor hidden = random({kRows, 8}), weight = random({kVocabulary, 8});
-  torch::Tensor target = torch::randint(kVocabulary, {kRows}, torch::kInt64);
-  target.index_put_({torch::arange(0, kRows, 3)}, kIgnoredTarget);
-  const auto loss = [&](const torch::Tensor& h, const torch::Tensor& w, int64_t stride) {
-    return head_loss_by_rows(h, w, target, /*scale=*/0.3, /*z_loss=*/0.01, /*needs_gradient=*/true,
-                             stride);
-  };
-  const HeadLoss plain = loss(hidden, weight, kVocabulary), padded = loss(hidden, weight, kStride);
+  const HeadInputs inputs;
+  const HeadLoss plain = inputs.loss(torch::kFloat64, kVocabulary);
+  const HeadLoss padded = inputs.loss(torch::kFloat64, kStride);
   expect_equal(padded.loss, plain.loss);
   expect_equal(padded.grad_hidden_ND, plain.grad_hidden_ND);
   expect_equal(padded.grad_weight_VD, plain.grad_weight_VD);
-  // Fathom's own loops, in the types that they have.
-  for (const auto [dtype, tolerance] :
-       {std::pair(torch::kFloat32, 1e-5), {torch::kBFloat16, 3e-2}}) {
-    const HeadLoss fused = loss(hidden.to(dtype), weight.to(dtype), kStride);
-    EXPECT_LE(relative_error(fused.loss, plain.loss), tolerance);
-    EXPECT_LE(relative_error(fused.grad_hidden_ND, plain.grad_hidden_ND), tolerance);
-    EXPECT_LE(relative_error(fused.grad_weight_VD, plain.grad_weight_VD), tolerance);
-  }
 }
+
+#ifdef FATHOM_EMULATED_CUDA
+TEST(PaddedLogits, AreReadByTheirStrideInCudasLoops) {
+  set_kernels(Kernels::fused);
+  set_row_kernels(torch::kCPU, fathom_cuda_row_kernels());
+  const HeadInputs inputs;
+  const HeadLoss plain = inputs.loss(torch::kFloat64, kVocabulary);
+  for (const auto& [dtype, tolerance] :
+       {std::pair(torch::kFloat32, 1e-5), {torch::kBFloat16, 3e-2}}) {
+    const HeadLoss padded = inputs.loss(dtype, kStride);
+    EXPECT_LE(relative_error(padded.loss, plain.loss), tolerance);
+    EXPECT_LE(relative_error(padded.grad_hidden_ND, plain.grad_hidden_ND), tolerance);
+    EXPECT_LE(relative_error(padded.grad_weight_VD, plain.grad_weight_VD), tolerance);
+  }
+  set_row_kernels(torch::kCPU, &cpu_row_kernels());
+  set_kernels(Kernels::automatic);
+}
+#endif
 
 }  // namespace
 }  // namespace fathom
