@@ -168,6 +168,21 @@ TEST(RecordedStep, SaysWhyAStepCantBeRecorded) {
   }
 }
 
+TEST(RunStep, KeepsWhatItChangesInItsMemory) {  // which a recorded step would go on writing to
+  TrainState state = start();
+  const auto addresses = [&] {
+    std::vector<const void*> all = {state.first_bad_step.data_ptr(),
+                                    state.optimizer.step_count().data_ptr()};
+    for (const ParameterState& of : state.optimizer.states())
+      all.insert(all.end(), {of.parameter.data_ptr(), of.first_moment.data_ptr(),
+                             of.second_moment.data_ptr()});
+    return all;
+  };
+  const std::vector<const void*> before = addresses();
+  plain_on_device(state, batch_of(0, 32), lr_of(0));
+  EXPECT_EQ(addresses(), before);
+}
+
 // The shapes of operations that LibTorch has for meta tensors in Python only.
 int64_t meta_updates = 0;
 TORCH_LIBRARY_IMPL(aten, Meta, library) {
@@ -184,6 +199,20 @@ TORCH_LIBRARY_IMPL(aten, Meta, library) {
   library.impl("where.self_out",
                [](const at::Tensor&, const at::Tensor&, const at::Tensor&,
                   at::Tensor& out) -> at::Tensor& { return out; });
+  const auto as_first = [](const at::Tensor& self, at::Tensor& out) -> at::Tensor& {
+    out.resize_(self.sizes());
+    return out;
+  };
+  library.impl("abs.out", as_first);
+  library.impl("logical_not.out", as_first);
+  library.impl("logical_and.out",
+               [](const at::Tensor& self, const at::Tensor&, at::Tensor& out) -> at::Tensor& {
+                 out.resize_(self.sizes());
+                 return out;
+               });
+  library.impl("logsumexp", [](const at::Tensor& self, at::IntArrayRef dims, bool keep) {
+    return at::empty(self.sum(dims, keep).sizes(), self.options());
+  });
   library.impl("embedding_dense_backward",
                [](const at::Tensor& grad, const at::Tensor&, c10::SymInt rows, c10::SymInt, bool) {
                  return at::empty({rows.expect_int(), grad.size(-1)}, grad.options());
