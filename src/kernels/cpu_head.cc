@@ -11,10 +11,10 @@
 namespace fathom {
 namespace {
 
-/// Rows of a thread: with a tile, 1 MiB of logits. Fewer where many threads have logits at once.
+/// Rows of a thread: a tile's are 1 MiB. Fewer where many threads have logits at once.
 int64_t rows_of_thread() { return std::clamp<int64_t>(4096 / at::get_num_threads(), 64, 256); }
 
-constexpr int64_t kColumns = 1024;  // of a tile
+int64_t tiles_of(int64_t vocabulary) { return (vocabulary + kTileColumns - 1) / kTileColumns; }
 
 /// sums += a b, or sums = a b.
 void multiply(const torch::Tensor& a, const torch::Tensor& b, bool add, torch::Tensor& sums) {
@@ -40,7 +40,7 @@ class Head {
         needs_gradient_(needs_gradient) {
     const int64_t rows = std::min(cpu_head_rows(), hidden.size(0)), dim = hidden.size(1);
     const auto wide = hidden.options().dtype(torch::kFloat32);
-    logits_ = torch::empty({rows, weight.size(0)}, hidden.options());
+    logits_ = torch::empty({tiles_of(weight.size(0)), rows, kTileStride}, hidden.options());
     of_rows_ = torch::empty({3, rows}, wide);
     losses_ = torch::empty({hidden.size(0)}, wide);
     if (!needs_gradient) return;
@@ -51,7 +51,7 @@ class Head {
   }
 
   HeadLoss run() {
-    const int64_t rows = hidden_.size(0), chunk = logits_.size(0);
+    const int64_t rows = hidden_.size(0), chunk = logits_.size(1);
     for (int64_t begin = 0; begin < rows; begin += chunk)
       run_chunk(begin, std::min(chunk, rows - begin));
     return {losses_.sum(), grad_hidden_, grad_weight_};
@@ -70,41 +70,48 @@ class Head {
     });
     if (!needs_gradient_) return;
     const torch::Tensor scaled = scaled_hidden_.narrow(0, 0, count);
-    const torch::Tensor logits = logits_.narrow(0, 0, count);
-    const int64_t vocabulary = weight_.size(0);
-    at::parallel_for(0, (vocabulary + kColumns - 1) / kColumns, 1, [&](int64_t begin, int64_t end) {
+    at::parallel_for(0, logits_.size(0), 1, [&](int64_t begin, int64_t end) {
       const at::AutoDispatchBelowADInplaceOrView without_autograd;
       for (int64_t tile = begin; tile < end; ++tile) {
-        const int64_t from = tile * kColumns, size = std::min(kColumns, vocabulary - from);
-        torch::Tensor part = grad_weight_.narrow(0, from, size);
-        multiply(logits.narrow(1, from, size).t(), scaled, /*add=*/true, part);
+        torch::Tensor part = columns(grad_weight_, tile);
+        multiply(logits(tile, 0, count).t(), scaled, /*add=*/true, part);
       }
     });
   }
 
+  /// The rows of a weight that are a tile's columns.
+  static torch::Tensor columns(const torch::Tensor& weight_VD, int64_t tile) {
+    const int64_t begin = tile * kTileColumns;
+    return weight_VD.narrow(0, begin, std::min(kTileColumns, weight_VD.size(0) - begin));
+  }
+
+  /// Rows [from, from + count) of a tile.
+  torch::Tensor logits(int64_t tile, int64_t from, int64_t count) const {
+    const int64_t size = std::min(kTileColumns, weight_.size(0) - tile * kTileColumns);
+    return logits_.select(0, tile).narrow(0, from, count).narrow(1, 0, size);
+  }
+
   /// Rows [from, from + count) of the chunk that begins with row `first` of hidden.
   void run_block(int64_t first, int64_t from, int64_t count) {
-    const int64_t vocabulary = weight_.size(0);
     const torch::Tensor hidden = hidden_.narrow(0, first + from, count);
-    const torch::Tensor logits = logits_.narrow(0, from, count);
     torch::Tensor sums = needs_gradient_ ? sums_.narrow(0, from, count) : torch::Tensor();
     const SoftmaxBlock block{.rows = count,
                              .dim = hidden.size(1),
-                             .vocabulary = vocabulary,
+                             .vocabulary = weight_.size(0),
                              .type = number_type(hidden),
-                             .logits = logits.data_ptr(),
+                             .logits = logits(0, from, count).data_ptr(),
+                             .from_tile_to_tile = logits_.stride(0),
                              .target = target_.data_ptr<int64_t>() + first + from,
                              .reference = of_rows_.data_ptr<float>() + from,
                              .sum = of_rows_[1].data_ptr<float>() + from,
                              .of_target = of_rows_[2].data_ptr<float>() + from,
                              .grad_hidden = needs_gradient_ ? sums.data_ptr<float>() : nullptr};
-    for (int64_t begin = 0; begin < vocabulary; begin += kColumns) {
-      const int64_t size = std::min(kColumns, vocabulary - begin);
-      torch::Tensor tile = logits.narrow(1, begin, size);
-      const torch::Tensor weight = weight_.narrow(0, begin, size);
-      at::mm_out(tile, hidden, weight.t());
-      softmax_tile(block, begin, begin + size);
-      if (needs_gradient_) multiply(tile, weight, begin > 0, sums);
+    for (int64_t tile = 0; tile < logits_.size(0); ++tile) {
+      torch::Tensor part = logits(tile, from, count);
+      const torch::Tensor weight = columns(weight_, tile);
+      at::mm_out(part, hidden, weight.t());
+      softmax_tile(block, tile);
+      if (needs_gradient_) multiply(part, weight, tile > 0, sums);
     }
     const auto row = [&](const torch::Tensor& t, int64_t i) {
       return t.defined() ? t.narrow(0, i, count).data_ptr() : nullptr;

@@ -19,23 +19,30 @@ void swiglu_backward_rows(const SwigluBackward& task, int64_t begin, int64_t end
 /// Tokens [begin, end) of the batch, counted through its rows.
 void rotate_tokens(const Rotation& task, int64_t begin, int64_t end);
 
-/// Some columns of a block of logits, and what is known of its rows so far. The softmax is of
+/// Columns of logits that are worked on at a time. With the rows of a thread they stay in its
+/// cache.
+constexpr int64_t kTileColumns = 1024;
+/// From row to row of a tile: rows that begin 4 KiB apart would share few places of the cache.
+constexpr int64_t kTileStride = kTileColumns + 16;
+
+/// A block of logits, tile by tile, and what is known of its rows so far. The softmax is of
 /// exp(logit - reference): while no later logit is far above it, any number near the largest does
 /// as the reference, and the sum needn't be known before the numbers are used.
 struct SoftmaxBlock {
   int64_t rows, dim, vocabulary;
-  NumberType type;  // of logits, hidden and weight
-  void* logits;     // [rows, vocabulary]; exponentials after softmax_tile, then their gradient
-  const int64_t* target;  // [rows]
-  float* reference;       // [rows]
-  float* sum;             // [rows] of the exponentials
-  float* of_target;       // [rows] the target's logit
-  float* grad_hidden;     // [rows, dim] sums of exponential * weight so far, or null
+  NumberType type;            // of logits, hidden and weight
+  void* logits;               // exponentials after softmax_tile, then the gradient
+  int64_t from_tile_to_tile;  // numbers
+  const int64_t* target;      // [rows]
+  float* reference;           // [rows]
+  float* sum;                 // [rows] of the exponentials
+  float* of_target;           // [rows] the target's logit
+  float* grad_hidden;         // [rows, dim] sums of exponential * weight so far, or null
 };
 
-/// Columns [begin, end): logits to exponentials. Where a logit is far above the reference, what was
-/// summed and stored before is scaled down to a new one.
-void softmax_tile(const SoftmaxBlock& block, int64_t begin, int64_t end);
+/// The columns of one tile: logits to exponentials. Where a logit is far above the reference, what
+/// was summed and stored before is scaled down to a new one.
+void softmax_tile(const SoftmaxBlock& block, int64_t tile);
 
 /// What all columns come to.
 struct SoftmaxResult {

@@ -55,25 +55,33 @@ FATHOM_INLINE T* row_of(const void* data, int64_t row, int64_t width) {
   return static_cast<T*>(const_cast<void*>(data)) + row * width;
 }
 
+/// The logits of a row in a tile.
 template <typename T>
-FATHOM_INLINE void tile_of_row(const SoftmaxBlock& block, int64_t row, int64_t begin, int64_t end) {
-  T* x = row_of<T>(block.logits, row, block.vocabulary);
+FATHOM_INLINE T* tile_row(const SoftmaxBlock& block, int64_t row, int64_t tile) {
+  return static_cast<T*>(block.logits) + tile * block.from_tile_to_tile + row * kTileStride;
+}
+
+template <typename T>
+FATHOM_INLINE void tile_of_row(const SoftmaxBlock& block, int64_t row, int64_t tile) {
+  T* x = tile_row<T>(block, row, tile);
+  const int64_t size = std::min(kTileColumns, block.vocabulary - tile * kTileColumns);
   const int64_t target = block.target[row];
-  if (begin <= target && target < end) block.of_target[row] = widened(x[target]);
+  if (target / kTileColumns == tile) block.of_target[row] = widened(x[target % kTileColumns]);
   float& reference = block.reference[row];
-  const float largest = largest_of(x + begin, end - begin);
-  if (begin == 0) {
+  const float largest = largest_of(x, size);
+  if (tile == 0) {
     reference = largest;
     block.sum[row] = 0.0F;
   } else if (largest > reference + kHeadroom) {
     const float smaller = std::exp(reference - largest);
-    multiply(x, begin, smaller);
+    for (int64_t before = 0; before < tile; ++before)
+      multiply(tile_row<T>(block, row, before), kTileColumns, smaller);
     if (block.grad_hidden != nullptr)
       multiply(block.grad_hidden + row * block.dim, block.dim, smaller);
     block.sum[row] *= smaller;
     reference = largest;
   }
-  block.sum[row] += exponentiate(x + begin, end - begin, reference);
+  block.sum[row] += exponentiate(x, size, reference);
 }
 
 template <typename T>
@@ -89,7 +97,7 @@ FATHOM_INLINE void finish_row(const SoftmaxBlock& block, const SoftmaxResult& r,
   const float factor = r.scale * slope / block.sum[row];  // of the exponentials
   const float whole = block.sum[row] / slope;             // what the factor makes `scale`
   // From the logit, not from the stored exponential: what is left of 1 - p must not be rounding.
-  row_of<T>(block.logits, row, block.vocabulary)[target] =
+  tile_row<T>(block, row, target / kTileColumns)[target % kTileColumns] =
       narrowed<T>(bounded_exp(broadcast(of_target - reference))[0] - whole);
   const float* __restrict sums = block.grad_hidden + row * dim;
   const T* __restrict hidden = row_of<const T>(r.hidden, row, dim);
@@ -106,11 +114,11 @@ FATHOM_INLINE void finish_row(const SoftmaxBlock& block, const SoftmaxResult& r,
 }  // namespace
 
 FATHOM_VECTOR_CLONES
-void softmax_tile(const SoftmaxBlock& block, int64_t begin, int64_t end) {
+void softmax_tile(const SoftmaxBlock& block, int64_t tile) {
   with_type(
       block.type, [&](auto number) __attribute__((always_inline)) {
         for (int64_t row = 0; row < block.rows; ++row)
-          tile_of_row<decltype(number)>(block, row, begin, end);
+          tile_of_row<decltype(number)>(block, row, tile);
       });
 }
 
