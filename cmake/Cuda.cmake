@@ -11,8 +11,12 @@ if(NOT FATHOM_TORCH_CUDA)
 endif()
 
 file(GLOB wheel "${FATHOM_TORCH_ROOT}/../nvidia/cu[0-9]*")
-find_path(FATHOM_CUDA_HEADERS cuda_runtime_api.h PATHS "${wheel}/include" NO_DEFAULT_PATH DOC "Headers of CUDA's runtime")
-find_path(FATHOM_NCCL_HEADERS nccl.h PATHS "${FATHOM_TORCH_ROOT}/../nvidia/nccl/include" NO_DEFAULT_PATH DOC "Headers of NCCL")
+# Looked for anew each time: they belong to the LibTorch at hand.
+foreach(name FATHOM_CUDA_HEADERS FATHOM_NCCL_HEADERS FATHOM_CUDA_CRT_HEADERS)
+  unset(${name} CACHE)
+endforeach()
+find_path(FATHOM_CUDA_HEADERS cuda_runtime_api.h PATHS "${wheel}/include" NO_DEFAULT_PATH NO_CACHE)
+find_path(FATHOM_NCCL_HEADERS nccl.h PATHS "${FATHOM_TORCH_ROOT}/../nvidia/nccl/include" NO_DEFAULT_PATH NO_CACHE)
 file(GLOB FATHOM_CUDART "${wheel}/lib/libcudart.so.*")
 if(NOT FATHOM_CUDA_HEADERS OR NOT FATHOM_NCCL_HEADERS OR NOT FATHOM_CUDART)
   message(STATUS "GPU: LibTorch's operations alone; libfathom_cuda.so is left out, as this LibTorch isn't PyPI's wheel with "
@@ -38,11 +42,16 @@ foreach(nvcc IN LISTS candidates)
   endif()
 endforeach()
 
+if(FATHOM_NVCC AND NOT found_nvcc)
+  message(FATAL_ERROR "FATHOM_NVCC is '${FATHOM_NVCC}', which is no nvcc of CUDA ${cuda_major}, that of this LibTorch: pass "
+                      "one, or leave it empty")
+endif()
+
 # NVIDIA's wheel of the runtime needs headers of another wheel, which scripts/setup.sh brings, or a toolkit.
 get_filename_component(toolkit "${found_nvcc}" REALPATH)
 get_filename_component(toolkit "${toolkit}" DIRECTORY)
 find_path(FATHOM_CUDA_CRT_HEADERS crt/host_defines.h PATHS "${FATHOM_CUDA_HEADERS}" "${toolkit}/../include"
-          NO_DEFAULT_PATH DOC "Headers that those of CUDA's runtime include")
+          NO_DEFAULT_PATH NO_CACHE)
 if(NOT FATHOM_CUDA_CRT_HEADERS)
   message(STATUS "GPU: LibTorch's operations alone; libfathom_cuda.so is left out, as crt/host_defines.h is missing: "
                  "scripts/setup.sh brings it")
@@ -61,7 +70,7 @@ if(NOT CMAKE_CUDA_COMPILER)
   unset(CMAKE_CUDA_COMPILER CACHE) # one that failed before is tried again
   set(ENV{CUDACXX} "${found_nvcc}")
   if(NOT EXISTS "${toolkit}/../lib64") # PyPI's nvcc links with that folder, but has lib
-    set(ENV{CUDAFLAGS} "-L${toolkit}/../lib")
+    set(ENV{CUDAFLAGS} "$ENV{CUDAFLAGS} -L${toolkit}/../lib")
   endif()
   include(CheckLanguage)
   check_language(CUDA)
@@ -69,7 +78,13 @@ endif()
 if(CMAKE_CUDA_COMPILER)
   enable_language(CUDA)
 endif()
-if("cuda_std_20" IN_LIST CMAKE_CUDA_COMPILE_FEATURES)
+if(NOT CMAKE_CUDA_COMPILER)
+  message(STATUS "GPU: libfathom_cuda.so without kernels of Fathom's own: ${found_nvcc} can't compile a program here (a host "
+                 "compiler that it doesn't know? set CUDAHOSTCXX)")
+elseif(NOT CMAKE_CUDA_COMPILER_VERSION MATCHES "^${cuda_major}\\.")
+  message(STATUS "GPU: libfathom_cuda.so without kernels of Fathom's own: CMAKE_CUDA_COMPILER is of CUDA "
+                 "${CMAKE_CUDA_COMPILER_VERSION}, this LibTorch of ${cuda_major}")
+elseif("cuda_std_20" IN_LIST CMAKE_CUDA_COMPILE_FEATURES)
   set(FATHOM_CUDA_KERNELS ON)
   string(REPLACE ";" " " architectures "${CMAKE_CUDA_ARCHITECTURES}")
   message(STATUS "GPU: libfathom_cuda.so with Fathom's own kernels for ${architectures}, by ${CMAKE_CUDA_COMPILER} "

@@ -18,6 +18,8 @@ say() { echo "setup: $*"; }
 die() { echo "setup: error: $*" >&2; exit 1; }
 usage() { sed -n '2,7s/^# \{0,1\}//p' "$0"; }
 
+exec 9< "$0"
+flock -n 9 || { say "waiting for another set-up of this checkout"; flock 9; }
 torch=$(sed -n 's/^torch //p' "$stamp" 2> /dev/null || true)
 torch=${torch:-$pinned_torch}
 nvcc=$(sed -n 's/^nvcc //p' "$stamp" 2> /dev/null || true)
@@ -108,7 +110,7 @@ install_python_packages() {
     "$python" -m venv .venv || die "$python -m venv .venv failed"
   fi
   say "installing LibTorch $torch, CMake, Ninja and the tests' oracles into .venv (about 3 GB, 4 minutes)"
-  rm -f "$stamp"
+  printf 'torch %s\nnvcc %s\nincomplete\n' "$torch" "$nvcc" > "$stamp" # what was asked for, should this fail
   .venv/bin/python -u -m pip install --disable-pip-version-check --no-input --no-compile --progress-bar off \
     "torch==$torch" -r scripts/requirements.txt 2>&1 | tee "$log" | show_downloads && install_toolkit_parts ||
     { grep -a '^ERROR' "$log" | tail -n 5 >&2; die "pip failed; its output is in $log. Once mended, run this script again"; }
@@ -116,8 +118,6 @@ install_python_packages() {
   say "done in $((SECONDS - start)) s"
 }
 
-exec 9< "$0"
-flock -n 9 || { say "waiting for another set-up of this checkout"; flock 9; }
 install_packages
 wanted="torch $torch"$'\n'"nvcc $nvcc"$'\n'$(sha256sum scripts/requirements.txt scripts/setup.sh)
 if [ "$(cat "$stamp" 2> /dev/null)" != "$wanted" ] || ! .venv/bin/python -c '' 2> /dev/null; then

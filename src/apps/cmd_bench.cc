@@ -167,6 +167,8 @@ std::string table(const Json& json) {
               ? "MFU                 n/a: the device's peak isn't known\n"
               : formatted("MFU                 %.1f %%\n", 100 * number("mfu"));
   text += formatted("peak memory         %.2f GiB\n", number("peak_memory_bytes") / (1 << 30));
+  if (json.at("parts").empty())
+    return text + "time by part        n/a: the host's clock doesn't see a GPU's kernels\n";
   text += "time by part, of a step\n";
   double total = 0;
   for (const Json& part : json.at("parts")) total += part.at("seconds").get<double>();
@@ -205,8 +207,10 @@ int run(Invocation& invocation) {
   Json json = {{"device", device_name(device)}, {"numerics", numerics_fingerprint(device)}};
   json.update(to_json(config, bench.run(steps, invocation.stop()), device));
   json["parts"] = Json::array();
-  for (const PartTime& part : bench.parts(std::min<int64_t>(steps, 3), invocation.stop()))
-    json["parts"].push_back({{"part", part.part}, {"seconds", part.seconds}});
+  if (device.is_cpu()) {
+    for (const PartTime& part : bench.parts(std::min<int64_t>(steps, 3), invocation.stop()))
+      json["parts"].push_back({{"part", part.part}, {"seconds", part.seconds}});
+  }
   invocation.print(invocation.has("json") ? json.dump(2) + "\n" : table(json));
   return 0;
 }

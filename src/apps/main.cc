@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <malloc.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <torch/version.h>
 #include <unistd.h>
 
@@ -153,6 +154,14 @@ int report_foreign(const std::exception& error) {
   return report("this is a bug in Fathom: " + message, 1);
 }
 
+/// As many open files as the system lets this user have: each token file is one.
+void allow_many_files() {
+  rlimit files{};
+  if (::getrlimit(RLIMIT_NOFILE, &files) != 0) return;
+  files.rlim_cur = files.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &files);
+}
+
 }  // namespace
 }  // namespace fathom
 
@@ -161,6 +170,7 @@ int main(int argc, char** argv) {
   // its heap, and the same run takes anything from 1.0 to 1.5 times the memory.
   ::mallopt(M_MMAP_THRESHOLD, 1 << 20);
   fathom::StopFlag stop;
+  fathom::allow_many_files();
   fathom::occupy_standard_descriptors();
   fathom::install_signal_handlers(stop);
   try {

@@ -40,7 +40,7 @@ void TrainConfig::declare(Fields& f) {
         {.at_least = 1, .at_most = 1 << 24});
   f.one_of("precision", precision, {"fp32", "bf16_mixed", "bf16"},
            "bf16_mixed: fp32 weights and optimizer, bf16 compute; bf16: everything in bf16");
-  f.add("seed", &seed, "start values of the weights", {.at_least = 0});
+  f.add("seed", &seed, "start values of the weights, and of stochastic rounding", {.at_least = 0});
   f.add("deterministic", &deterministic,
         "refuse nondeterministic kernels, and a resume on other threads or instructions");
   f.add("grad_clip", &grad_clip, "largest norm of the gradient; 0 = no clipping", {.at_least = 0});
@@ -148,6 +148,10 @@ std::string RunConfig::inconsistency() const {
   if (optimizer.betas.size() != 2)
     return cat("optimizer.betas has ", optimizer.betas.size(),
                " number(s); it needs two, such as [0.9, 0.999]");
+  if (optimizer.stochastic_rounding && (train.precision != "bf16" || train.kernels == "reference"))
+    return cat("optimizer.stochastic_rounding is true with train.precision=", train.precision,
+               " and train.kernels=", train.kernels,
+               "; it needs train.precision=bf16 and train.kernels=auto or fused");
   if (lr_scheduler.warmup_steps > total_steps())
     return cat("lr_scheduler.warmup_steps is ", lr_scheduler.warmup_steps, "; the run has only ",
                total_steps(), " steps: set fewer");

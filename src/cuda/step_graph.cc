@@ -1,5 +1,6 @@
 #include <ATen/cuda/CUDAEvent.h>
 #include <ATen/cuda/CUDAGraph.h>
+#include <c10/cuda/CUDACachingAllocator.h>
 #include <c10/cuda/CUDAGuard.h>
 #include <c10/cuda/CUDAStream.h>
 
@@ -33,6 +34,7 @@ class CudaStepGraph : public StepGraph {
 
   void record(const std::function<void()>& work) override {
     stream_.synchronize();
+    c10::cuda::CUDACachingAllocator::emptyCache();  // nothing cached is given back while recording
     graph_.capture_begin();
     try {
       work();

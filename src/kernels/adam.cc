@@ -6,6 +6,7 @@
 #include <stdexcept>
 
 #include "dispatch.h"
+#include "fathom/base/error.h"
 
 namespace fathom {
 namespace {
@@ -27,6 +28,14 @@ void reference_step(const AdamOptions& options, const AdamTensors& tensors, cons
   }
 }
 
+void check_like(const char* what, const torch::Tensor& tensor, const torch::Tensor& parameter) {
+  if (!tensor.is_contiguous() || tensor.scalar_type() != parameter.scalar_type() ||
+      tensor.sizes() != parameter.sizes() || tensor.device() != parameter.device())
+    throw std::invalid_argument(cat("adam_step: a ", what,
+                                    " must be contiguous and of its parameter's shape, dtype and "
+                                    "device"));
+}
+
 void fused_step(const RowKernels& kernels, const AdamOptions& options, const AdamTensors& tensors,
                 const torch::Tensor& lr_in, const torch::Tensor& step,
                 const torch::Tensor& gradient_divisor, const torch::Tensor& skip) {
@@ -35,15 +44,17 @@ void fused_step(const RowKernels& kernels, const AdamOptions& options, const Ada
   std::vector<AdamTensor> all;
   for (size_t i = 0; i < tensors.parameters.size(); ++i) {
     const torch::Tensor& parameter = tensors.parameters[i];
-    if (!parameter.is_contiguous())
-      throw std::invalid_argument("adam_step updates contiguous parameters only");
     gradients.push_back(tensors.gradients[i].contiguous());
+    check_like("parameter", parameter, parameter);
+    check_like("gradient", gradients[i], parameter);
+    check_like("first moment", tensors.first_moments[i], parameter);
+    check_like("second moment", tensors.second_moments[i], parameter);
     all.push_back({.parameter = parameter.data_ptr(),
                    .gradient = gradients[i].data_ptr(),
                    .first_moment = tensors.first_moments[i].data_ptr(),
                    .second_moment = tensors.second_moments[i].data_ptr(),
                    .size = parameter.numel(),
-                   .key = tensors.keys[i]});
+                   .key = options.stochastic_rounding ? tensors.keys.at(i) : 0});
   }
   const KernelLaunch launch(tensors.parameters.front());
   kernels.adam({.beta1 = options.beta1,
@@ -58,6 +69,9 @@ void fused_step(const RowKernels& kernels, const AdamOptions& options, const Ada
                 .gradient_divisor = gradient_divisor.data_ptr<float>(),
                 .skip = skip.data_ptr<float>()},
                all.data(), static_cast<int64_t>(all.size()), launch.stream());
+  // A backward pass over what was computed with the old weights is an error, as after any change.
+  for (const torch::Tensor& parameter : tensors.parameters)
+    parameter.unsafeGetTensorImpl()->bump_version();
 }
 
 }  // namespace

@@ -4,15 +4,18 @@
 #include <ATen/core/LegacyTypeDispatch.h>
 
 #include <algorithm>
+#include <stdexcept>
 
 #include "cpu_loops.h"
 #include "dispatch.h"
+#include "fathom/base/error.h"
+#include "fathom/base/ignored_target.h"
 
 namespace fathom {
 namespace {
 
 /// Rows of a thread: a tile's are 1 MiB. Fewer where many threads have logits at once.
-int64_t rows_of_thread() { return std::clamp<int64_t>(4096 / at::get_num_threads(), 64, 256); }
+int64_t rows_of_thread() { return std::clamp<int64_t>(2048 / at::get_num_threads(), 16, 256); }
 
 int64_t tiles_of(int64_t vocabulary) { return (vocabulary + kTileColumns - 1) / kTileColumns; }
 
@@ -38,6 +41,7 @@ class Head {
         scale_(static_cast<float>(scale)),
         z_loss_(static_cast<float>(z_loss)),
         needs_gradient_(needs_gradient) {
+    check_targets();
     const int64_t rows = std::min(cpu_head_rows(), hidden.size(0)), dim = hidden.size(1);
     const auto wide = hidden.options().dtype(torch::kFloat32);
     logits_ = torch::empty({tiles_of(weight.size(0)), rows, kTileStride}, hidden.options());
@@ -58,6 +62,15 @@ class Head {
   }
 
  private:
+  void check_targets() const {
+    const int64_t* target = target_.data_ptr<int64_t>();
+    for (int64_t i = 0; i < target_.numel(); ++i) {
+      if (target[i] < 0 || target[i] >= weight_.size(0))
+        throw std::out_of_range(cat("linear_cross_entropy: target ", target[i], "; allowed: 0 to ",
+                                    weight_.size(0) - 1, ", or ", kIgnoredTarget, " for none"));
+    }
+  }
+
   /// Rows [first, first + count) of hidden are rows [0, count) of the buffers.
   void run_chunk(int64_t first, int64_t count) {
     const int64_t blocks = std::min<int64_t>(at::get_num_threads(), count);

@@ -40,8 +40,8 @@ struct SoftmaxBlock {
   float* grad_hidden;         // [rows, dim] sums of exponential * weight so far, or null
 };
 
-/// The columns of one tile: logits to exponentials. Where a logit is far above the reference, what
-/// was summed and stored before is scaled down to a new one.
+/// The columns of one tile: logits to exponentials, but for the target's, which becomes 0. Where a
+/// logit is far above the reference, what was summed and stored before is scaled down to a new one.
 void softmax_tile(const SoftmaxBlock& block, int64_t tile);
 
 /// What all columns come to.

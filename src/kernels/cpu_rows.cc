@@ -56,7 +56,7 @@ struct AdamPiece {
 };
 
 void adam(const AdamStep& task, const AdamTensor* tensors, int64_t count, StreamHandle) {
-  if (*task.skip != 0.0F) return;
+  if (*task.skip == 1.0F) return;
   constexpr int64_t kElements = 1 << 15;
   std::vector<AdamPiece> pieces;
   for (const AdamTensor* tensor = tensors; tensor != tensors + count; ++tensor) {

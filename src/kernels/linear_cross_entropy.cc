@@ -15,6 +15,12 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
+/// The loops for whole rows of logits like these, or null.
+const RowKernels* loss_kernels_for(const torch::Tensor& logits) {
+  const RowKernels* kernels = row_kernels_for(logits);
+  return kernels != nullptr && kernels->softmax_cross_entropy != nullptr ? kernels : nullptr;
+}
+
 /// In two passes over memory.
 torch::Tensor fused_loss(const RowKernels& kernels, torch::Tensor& logits,
                          const torch::Tensor& target, double scale, double z_loss) {
@@ -37,7 +43,7 @@ torch::Tensor fused_loss(const RowKernels& kernels, torch::Tensor& logits,
 torch::Tensor loss_and_logit_gradient(torch::Tensor& logits, const torch::Tensor& target,
                                       double scale, double z_loss) {
   RECORD_USER_SCOPE("softmax");
-  if (const RowKernels* kernels = row_kernels_for(logits))
+  if (const RowKernels* kernels = loss_kernels_for(logits))
     return fused_loss(*kernels, logits, target, scale, z_loss);
   const torch::Tensor keep = target.ne(kIgnoredTarget);
   const torch::Tensor column = target.where(keep, torch::zeros({}, target.options())).unsqueeze(1);
@@ -66,12 +72,11 @@ struct LinearCrossEntropy : torch::autograd::Function<LinearCrossEntropy> {
   static torch::Tensor forward(AutogradContext* context, const torch::Tensor& hidden,
                                const torch::Tensor& weight, const torch::Tensor& target,
                                double scale, double z_loss, bool needs_gradient) {
-    const RowKernels* kernels = row_kernels_for(hidden);
+    const bool in_tiles = row_kernels_for(hidden) != nullptr && loss_kernels_for(hidden) == nullptr;
     const HeadLoss head =
-        kernels != nullptr && kernels->softmax_cross_entropy == nullptr
-            ? cpu_head_loss(hidden, weight, target, scale, z_loss, needs_gradient)
-            : head_loss_by_rows(hidden, weight, target, scale, z_loss, needs_gradient,
-                                padded_width(weight.size(0), hidden.options()));
+        in_tiles ? cpu_head_loss(hidden, weight, target, scale, z_loss, needs_gradient)
+                 : head_loss_by_rows(hidden, weight, target, scale, z_loss, needs_gradient,
+                                     padded_width(weight.size(0), hidden.options()));
     context->save_for_backward({head.grad_hidden_ND, head.grad_weight_VD});
     context->saved_data["weight_dtype"] = static_cast<int64_t>(weight.scalar_type());
     return head.loss;
@@ -123,7 +128,7 @@ HeadLoss head_loss_by_rows(const torch::Tensor& hidden, const torch::Tensor& wei
     const torch::Tensor h = hidden.narrow(0, begin, n);
     torch::Tensor logits = torch::empty({n, stride}, h.options()).narrow(1, 0, weight.size(0));
     at::mm_out(logits, h, weight.t());
-    if (row_kernels_for(logits) == nullptr) logits = logits.to(accumulate);
+    if (loss_kernels_for(logits) == nullptr) logits = logits.to(accumulate);
     head.loss += loss_and_logit_gradient(logits, target.narrow(0, begin, n), scale, z_loss);
     if (needs_gradient)
       add_gradients(logits, h, weight, head.grad_hidden_ND.narrow(0, begin, n),

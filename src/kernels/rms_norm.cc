@@ -32,18 +32,21 @@ NormedSum forward_pass(AutogradContext* context, const torch::Tensor& x_in,
   const NormedSum both{update.defined() ? torch::empty_like(x) : x, torch::empty_like(x)};
   const RmsNormShape shape = shape_of(x, weight, eps, scale);
   torch::Tensor inverse_rms = torch::empty({shape.rows}, x.options().dtype(torch::kFloat32));
+  const RowKernels* kernels = row_kernels_for(x);
   const KernelLaunch launch(x);
-  row_kernels_for(x)->rms_norm_forward({.shape = shape,
-                                        .x = x.data_ptr(),
-                                        .update = update.defined() ? update.data_ptr() : nullptr,
-                                        .weight = weight.data_ptr(),
-                                        .sum = both.sum.data_ptr(),
-                                        .y = both.normed.data_ptr(),
-                                        .inverse_rms = inverse_rms.data_ptr<float>()},
-                                       launch.stream());
+  kernels->rms_norm_forward({.shape = shape,
+                             .x = x.data_ptr(),
+                             .update = update.defined() ? update.data_ptr() : nullptr,
+                             .weight = weight.data_ptr(),
+                             .sum = both.sum.data_ptr(),
+                             .y = both.normed.data_ptr(),
+                             .inverse_rms = inverse_rms.data_ptr<float>()},
+                            launch.stream());
   context->save_for_backward({both.sum, weight, inverse_rms});
   context->saved_data["eps"] = eps;
   context->saved_data["scale"] = scale;
+  // The backward pass runs with the same loops, whatever is chosen by then.
+  context->saved_data["kernels"] = reinterpret_cast<int64_t>(kernels);
   return both;
 }
 
@@ -60,7 +63,7 @@ std::pair<torch::Tensor, torch::Tensor> backward_pass(AutogradContext* context,
   const RmsNormShape shape = shape_of(sum, weight, context->saved_data["eps"].toDouble(),
                                       context->saved_data["scale"].toDouble());
   torch::Tensor grad_x = torch::empty_like(sum);
-  const RowKernels* kernels = row_kernels_for(sum);
+  const auto* kernels = reinterpret_cast<const RowKernels*>(context->saved_data["kernels"].toInt());
   const int64_t parts = kernels->rms_norm_parts(shape.rows, shape.dim);
   torch::Tensor grad_weight_parts =
       torch::empty({parts, shape.dim}, sum.options().dtype(torch::kFloat32));

@@ -82,6 +82,9 @@ FATHOM_INLINE void tile_of_row(const SoftmaxBlock& block, int64_t row, int64_t t
     reference = largest;
   }
   block.sum[row] += exponentiate(x, size, reference);
+  // The target's part is added at the end, as the difference that it is then: rounded before, what
+  // is left of 1 - p in a confident row would be noise.
+  if (target / kTileColumns == tile) x[target % kTileColumns] = T{};
 }
 
 template <typename T>
@@ -96,9 +99,8 @@ FATHOM_INLINE void finish_row(const SoftmaxBlock& block, const SoftmaxResult& r,
   if (block.grad_hidden == nullptr) return;
   const float factor = r.scale * slope / block.sum[row];  // of the exponentials
   const float whole = block.sum[row] / slope;             // what the factor makes `scale`
-  // From the logit, not from the stored exponential: what is left of 1 - p must not be rounding.
-  tile_row<T>(block, row, target / kTileColumns)[target % kTileColumns] =
-      narrowed<T>(bounded_exp(broadcast(of_target - reference))[0] - whole);
+  const float of_one = bounded_exp(broadcast(of_target - reference))[0] - whole;
+  tile_row<T>(block, row, target / kTileColumns)[target % kTileColumns] = narrowed<T>(of_one);
   const float* __restrict sums = block.grad_hidden + row * dim;
   const T* __restrict hidden = row_of<const T>(r.hidden, row, dim);
   const T* __restrict weight = row_of<const T>(r.weight, target, dim);
@@ -106,7 +108,7 @@ FATHOM_INLINE void finish_row(const SoftmaxBlock& block, const SoftmaxResult& r,
   T* __restrict scaled = row_of<T>(r.scaled_hidden, row, dim);
 #pragma omp simd
   for (int64_t i = 0; i < dim; ++i) {
-    grad[i] = narrowed<T>((sums[i] - whole * widened(weight[i])) * factor);
+    grad[i] = narrowed<T>((sums[i] + of_one * widened(weight[i])) * factor);
     scaled[i] = narrowed<T>(widened(hidden[i]) * factor);
   }
 }

@@ -119,6 +119,8 @@ std::string choose_attention(const RunConfig& config, int64_t rows, const torch:
         best = &kernel;
         best_time = time;
       }
+    } catch (const c10::OutOfMemoryError&) {
+      throw;
     } catch (const c10::Error& error) {
       failed.push_back(cat(kernel.name, ": ", error.what_without_backtrace()));
     }

@@ -56,9 +56,11 @@ std::string reason_for_no_cuda() {
 
 int64_t gpu_of_rank(int64_t local_rank, int64_t gpus) {
   if (local_rank < gpus) return local_rank;
-  throw ConfigError(cat("LOCAL_RANK is ", local_rank, ", but LibTorch finds ", gpus,
-                        " GPU(s) on this host; start at most one process for each, or use "
-                        "train.device=cpu"));
+  throw ConfigError(
+      cat("LOCAL_RANK is ", local_rank, ", but LibTorch finds ", gpus,
+          " GPU(s) on this host; start at most one process for each, and let each see all of "
+          "them (srun: --gpus-per-node, not --gpus-per-task; no "
+          "CUDA_VISIBLE_DEVICES), or use train.device=cpu"));
 }
 
 torch::Device choose_device(const std::string& choice, int64_t local_rank) {
@@ -132,6 +134,15 @@ std::vector<std::string> check_device(const RunConfig& config, const torch::Devi
     check_cpu(parts);
     return {};
   }
+  if (config.optimizer.stochastic_rounding && train.kernels != "fused")
+    throw ConfigError(
+        cat("optimizer.stochastic_rounding is true, which on a GPU needs "
+            "train.kernels=fused; set it, or optimizer.stochastic_rounding=false"));
+  if (train.deterministic && train.attention == "measured")
+    throw ConfigError(
+        cat("train.attention is measured, which may choose another kernel each time, "
+            "and train.deterministic is true; use train.attention=flash, cudnn, "
+            "efficient or auto"));
   if (ranks > 1 && config.parallel.backend == "auto")
     throw ConfigError(cat("parallel.backend is auto, which is Gloo on CPUs, but ", ranks,
                           " processes train on GPUs; use parallel.backend=nccl, which has never "

@@ -29,10 +29,15 @@ bool RecordedStep::fits(const StepInput& input) const {
 void RecordedStep::record(TrainState& state, const StepInput& input, int64_t rows_per_micro_batch,
                           double clip) {
   input_ = input;
+  rope_ = state.model->rope(/*past=*/0, input.batch.input_BT.size(1));
+  // A recording has memory of its own: what the last step kept would be held twice.
+  for (torch::Tensor& parameter : state.model->parameters()) parameter.mutable_grad().reset();
   try {
     graph_->record([&state, this, rows_per_micro_batch, clip] {
       result_ = run_step(state, *input_, rows_per_micro_batch, clip);
     });
+  } catch (const c10::OutOfMemoryError&) {
+    throw;
   } catch (const c10::Error& error) {
     throw ConfigError(cat("train.cuda_graph is true, but LibTorch can't record this step: ",
                           error.what_without_backtrace(), "; use train.cuda_graph=false"));

@@ -113,8 +113,10 @@ void count_step(TrainState& state, const Batch& batch) {
 StepResult train_step(TrainState& state, const Batch& batch, int64_t rows_per_micro_batch,
                       double lr, double clip, Parallel* parallel) {
   const torch::Device device = state.model->device();
-  const StepInput input = make_step_input(parallel == nullptr ? batch : parallel->share(batch), lr,
-                                          state.step + 1, device, !device.is_cpu());
+  const auto input_of = [&](const Batch& rows) {
+    return make_step_input(rows, lr, state.step + 1, device, /*scale_on_device=*/!device.is_cpu());
+  };
+  const StepInput input = parallel == nullptr ? input_of(batch) : input_of(parallel->share(batch));
   const StepResult result = run_step(state, input, rows_per_micro_batch, clip, parallel);
   count_step(state, batch);
   return result;

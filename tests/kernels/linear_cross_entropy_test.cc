@@ -12,7 +12,7 @@ namespace {
 class LossTest : public KernelTest {};
 
 TEST_P(LossTest, LinearCrossEntropyAndItsGradientsMatchAtensLoss) {
-  for (const int64_t rows : {1, 300, 1025}) {  // below and just over a chunk of 1024
+  for (const int64_t rows : {int64_t{1}, int64_t{300}, loss_chunk_rows(device()) + 1}) {
     const torch::Tensor h64 = random({rows, 16}), w64 = random({37, 16});
     torch::Tensor target = torch::randint(37, {rows}, torch::kInt64);
     if (rows > 1) target.index_put_({torch::arange(0, rows, 3)}, kIgnoredTarget);
@@ -59,6 +59,50 @@ TEST_P(LossTest, AddsTheSquareOfTheLogOfTheSum) {
   expect_close("dw", w.grad(), w_ref.grad());
 }
 
+TEST_P(LossTest, ScalesDownWhatItSummedWhenALaterLogitIsFarAbove) {
+  if (dtype() == torch::kBFloat16) return;  // which can't hold such logits well enough to compare
+  const int64_t vocabulary = 3100;          // tiles of 1,024
+  for (const int64_t peak : {int64_t{5}, int64_t{2000}, vocabulary - 1}) {
+    // The second of three rows meets a logit of 60 at `peak`, the others don't.
+    torch::Tensor h64 = random({3, 4}), w64 = random({vocabulary, 4});
+    h64.select(1, 0).copy_(torch::tensor({0.0, 30.0, 0.0}));
+    w64.select(1, 0).zero_();
+    w64[peak][0] = 2.0;
+    for (const int64_t target : {int64_t{7}, peak}) {
+      const torch::Tensor targets = torch::full({3}, target, torch::kInt64);
+      const torch::Tensor h_ref = leaf(h64, torch::kFloat64), w_ref = leaf(w64, torch::kFloat64);
+      const torch::Tensor loss_ref =
+          at::cross_entropy_loss(h_ref.mm(w_ref.t()), targets, {}, at::Reduction::Sum);
+      loss_ref.backward();
+      const torch::Tensor h = given_leaf(h64), w = given_leaf(w64);
+      const torch::Tensor loss = linear_cross_entropy(h, w, targets.to(device()), 1.0);
+      loss.backward();
+      EXPECT_LE(relative_error(loss, loss_ref), tolerance());
+      expect_close("dh", h.grad(), h_ref.grad());
+      expect_close("dw", w.grad(), w_ref.grad());
+    }
+  }
+}
+
+TEST_P(LossTest, KeepsTheGradientOfARowThatIsNearlySure) {
+  // Logits that every dtype holds; the target's probability is 0.9993.
+  const int64_t vocabulary = 1500, target = 1200;
+  torch::Tensor h64 = torch::tensor({{1.0, 0.0, 0.0}}, torch::kFloat64);
+  torch::Tensor w64 = random({vocabulary, 3});
+  w64.select(1, 0).zero_();
+  w64[target][0] = 14.5;
+  const torch::Tensor targets = torch::full({1}, target, torch::kInt64);
+  const torch::Tensor h_ref = leaf(h64, torch::kFloat64), w_ref = leaf(w64, torch::kFloat64);
+  at::cross_entropy_loss(h_ref.mm(w_ref.t()), targets, {}, at::Reduction::Sum).backward();
+  const torch::Tensor h = given_leaf(h64), w = given_leaf(w64);
+  linear_cross_entropy(h, w, targets.to(device()), 1.0).backward();
+  // 1 - p is what is left of two numbers near 1: float32 keeps less of it.
+  const double left = dtype() == torch::kFloat32 ? 1e-3 : tolerance() / (1 - 0.9993);
+  const double bound = dtype() == torch::kBFloat16 ? 5e-2 : left;
+  EXPECT_LE(relative_error(h.grad(), h_ref.grad()), bound);
+  EXPECT_LE(relative_error(w.grad(), w_ref.grad()), bound);
+}
+
 INSTANTIATE_TEST_SUITE_P(Kernels, LossTest, every_version(), name_of_version);
 
 /// Loss and gradients of one row against float64, over logits that the row loops see in more than
@@ -92,6 +136,13 @@ TEST(LinearCrossEntropy, HoldsOverSeveralTilesWhereverTheLargestLogitIs) {
     expect_loss_of(logits - 500, 1, 0.0);
     expect_loss_of(torch::linspace(-100, 100, vocabulary, torch::kFloat64), 7, 1e-4);
   }
+}
+
+TEST(LinearCrossEntropy, RefusesAClassThatThereIsNot) {
+  const torch::Tensor h = torch::ones({2, 3}), w = torch::ones({5, 3});
+  for (const int64_t bad : {int64_t{-1}, int64_t{5}, int64_t{2000}})
+    EXPECT_THROW(linear_cross_entropy(h, w, torch::tensor({0L, bad}, torch::kInt64), 1.0),
+                 std::out_of_range);
 }
 
 TEST(LinearCrossEntropy, HoldsForLogitsThatAreFarApartAndPassesNanOn) {

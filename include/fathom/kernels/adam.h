@@ -22,7 +22,7 @@ struct AdamOptions {
 /// Parameters and what updates them, one of each at each place, of one dtype and on one device.
 struct AdamTensors {
   std::vector<torch::Tensor> parameters, gradients, first_moments, second_moments;
-  std::vector<uint64_t> keys;  ///< of the random bits of stochastic rounding
+  std::vector<uint64_t> keys;  ///< of the random bits of stochastic rounding; else not read
 };
 
 /// Updates parameters and moments in place, in one pass over memory. Arithmetic is in float32
@@ -31,7 +31,8 @@ struct AdamTensors {
 /// @param step float32 scalar there: this one's number, from 1
 /// @param gradient_divisor float32 scalar that every gradient is divided by
 /// @param skip float32 scalar: 1 leaves everything as it is
-/// @throws std::invalid_argument for stochastic rounding where `rounds_stochastically` is false
+/// @throws std::invalid_argument for stochastic rounding where `rounds_stochastically` is false,
+/// and for tensors that aren't contiguous or alike
 /// @see arXiv:1412.6980, arXiv:1711.05101
 void adam_step(const AdamOptions& options, const AdamTensors& tensors, const torch::Tensor& lr,
                const torch::Tensor& step, const torch::Tensor& gradient_divisor,

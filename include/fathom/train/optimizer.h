@@ -56,7 +56,7 @@ class Optimizer {
 
   /// One update of the parameters that this rank owns, from their `.grad`.
   /// @param lr learning rate of this step, a scalar on the parameters' device: float32; on the CPU
-  /// float64, as LibTorch computes with a double there
+  /// float64, as LibTorch's reference computes with a double there
   /// @param gradient_divisor float32 scalar that every gradient is divided by (clipping)
   /// @param skip float32 scalar: 1 leaves parameters, moments and step count as they are, decided
   /// on the device

@@ -30,6 +30,7 @@ class RecordedStep {
   std::unique_ptr<StepGraph> graph_;
   int64_t plain_steps_ = 0;
   std::optional<StepInput> input_;  // what the recorded step reads
+  RopeTable rope_;                  // which longer inputs may replace in the model
   StepResult result_;               // and what it writes
 };
 

@@ -16,6 +16,5 @@ void adam(const AdamStep& step, const AdamTensor* tensors, int64_t count, Stream
 
 }  // namespace fathom::cuda
 
-/// What the program finds when it opens the shared library with these kernels.
-extern "C" __attribute__((visibility("default"))) const fathom::RowKernels*
-fathom_cuda_row_kernels();
+/// CUDA's loops, for the table of libfathom_cuda.so.
+extern "C" const fathom::RowKernels* fathom_cuda_row_kernels();

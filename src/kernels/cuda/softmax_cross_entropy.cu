@@ -1,6 +1,7 @@
 // Softmax cross-entropy and its gradient: a block reads its row twice, the second time from the
 // cache, and writes it once.
 #include <cfloat>
+#include <cmath>
 
 #include "kernels.cuh"
 #include "launch.cuh"
@@ -149,11 +150,12 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor)
     softmax_kernel(SoftmaxCrossEntropy p) {
   const int64_t row = blockIdx.x, target = p.target[row];
   T* logits = static_cast<T*>(p.logits) + row * p.stride;
-  if (target >= 0) {
+  if (target >= 0 && target < p.vocabulary) {
     softmax_row(p, logits, static_cast<int>(target), p.loss + row);
   } else {
     write_zeros(logits, static_cast<int>(p.vocabulary));
-    if (threadIdx.x == 0) p.loss[row] = 0.0F;
+    // A class that doesn't exist stops the run, as the host can't throw for it.
+    if (threadIdx.x == 0) p.loss[row] = target < 0 ? 0.0F : nanf("");
   }
 }
 

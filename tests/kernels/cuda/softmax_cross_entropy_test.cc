@@ -117,6 +117,14 @@ TEST(CudaSoftmaxCrossEntropy, ANaNReachesTheLossOfItsRowWhereverItIs) {
     }
 }
 
+TEST(CudaSoftmaxCrossEntropy, AClassThatThereIsNotMakesTheLossOfItsRowNaN) {
+  std::mt19937 random(9);
+  Rows rows(NumberType::float32, 100, 28, 0, random);
+  rows.target[1] = 100;
+  rows.run();
+  for (int64_t row = 0; row < kRows; ++row) EXPECT_EQ(std::isnan(rows.loss.get(row)), row == 1);
+}
+
 TEST(CudaSoftmaxCrossEntropy, MoreRowsThanAGridHasBlocksAreAnError) {
   SoftmaxCrossEntropy p = {};
   p.rows = int64_t{1} << 40;
