@@ -12,7 +12,7 @@ endif()
 
 file(GLOB wheel "${FATHOM_TORCH_ROOT}/../nvidia/cu[0-9]*")
 # Looked for anew each time: they belong to the LibTorch at hand.
-foreach(name FATHOM_CUDA_HEADERS FATHOM_NCCL_HEADERS FATHOM_CUDA_CRT_HEADERS)
+foreach(name FATHOM_CUDA_HEADERS FATHOM_NCCL_HEADERS FATHOM_CUDA_CRT_HEADERS FATHOM_CUDA_CCCL_HEADERS)
   unset(${name} CACHE)
 endforeach()
 find_path(FATHOM_CUDA_HEADERS cuda_runtime_api.h PATHS "${wheel}/include" NO_DEFAULT_PATH NO_CACHE)
@@ -47,18 +47,21 @@ if(FATHOM_NVCC AND NOT found_nvcc)
                       "one, or leave it empty")
 endif()
 
-# NVIDIA's wheel of the runtime needs headers of another wheel, which scripts/setup.sh brings, or a toolkit.
+# NVIDIA's wheel of the runtime needs headers of two others, which scripts/setup.sh brings, or of a toolkit.
 get_filename_component(toolkit "${found_nvcc}" REALPATH)
 get_filename_component(toolkit "${toolkit}" DIRECTORY)
 find_path(FATHOM_CUDA_CRT_HEADERS crt/host_defines.h PATHS "${FATHOM_CUDA_HEADERS}" "${toolkit}/../include"
           NO_DEFAULT_PATH NO_CACHE)
-if(NOT FATHOM_CUDA_CRT_HEADERS)
-  message(STATUS "GPU: LibTorch's operations alone; libfathom_cuda.so is left out, as crt/host_defines.h is missing: "
-                 "scripts/setup.sh brings it")
+find_path(FATHOM_CUDA_CCCL_HEADERS nv/target PATHS "${FATHOM_CUDA_HEADERS}" "${FATHOM_CUDA_HEADERS}/cccl"
+          "${toolkit}/../include/cccl" "${toolkit}/../include" NO_DEFAULT_PATH NO_CACHE)
+if(NOT FATHOM_CUDA_CRT_HEADERS OR NOT FATHOM_CUDA_CCCL_HEADERS)
+  message(STATUS "GPU: LibTorch's operations alone; libfathom_cuda.so is left out, as crt/host_defines.h or nv/target is "
+                 "missing: scripts/setup.sh brings them")
   return()
 endif()
 set(FATHOM_CUDA ON)
-set(FATHOM_CUDA_INCLUDES "${FATHOM_CUDA_HEADERS}" "${FATHOM_NCCL_HEADERS}" "${FATHOM_CUDA_CRT_HEADERS}")
+set(FATHOM_CUDA_INCLUDES "${FATHOM_CUDA_HEADERS}" "${FATHOM_NCCL_HEADERS}" "${FATHOM_CUDA_CRT_HEADERS}"
+    "${FATHOM_CUDA_CCCL_HEADERS}")
 
 if(NOT found_nvcc)
   message(STATUS "GPU: libfathom_cuda.so without kernels of Fathom's own: there is no nvcc ${cuda_major} "

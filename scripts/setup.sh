@@ -94,7 +94,7 @@ show_downloads() {
 # The parts of NVIDIA's toolkit that no wheel of LibTorch brings, as its metapackage pins them: headers that those of its
 # runtime include, and the compiler.
 install_toolkit_parts() {
-  local version parts=crt
+  local version parts=crt,cccl
   [ "$nvcc" = no ] || parts=crt,cccl,nvcc,nvvm
   version=$(.venv/bin/python -c 'import importlib.metadata as m; print(m.version("cuda-toolkit"))' 2> /dev/null) ||
     { say "this LibTorch has no CUDA, and needs no parts of its toolkit"; return 0; }
