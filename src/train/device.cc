@@ -1,6 +1,7 @@
 #include "fathom/train/device.h"
 
 #include <ATen/Context.h>
+#include <ATen/Functions.h>
 #include <ATen/Parallel.h>
 #include <ATen/Version.h>
 #include <ATen/detail/CUDAHooksInterface.h>
@@ -158,7 +159,18 @@ std::vector<std::string> check_device(const RunConfig& config, const torch::Devi
   return check_gpu(all, loaded);
 }
 
+void settle_vector_math() {
+  for (const auto dtype : {torch::kFloat32, torch::kFloat64}) {
+    const torch::Tensor half = torch::full({1}, 0.5, dtype);
+    for (const auto function : {&at::acos, &at::asin, &at::atan, &at::cos, &at::cosh, &at::erf,
+                                &at::erfc, &at::exp, &at::expm1, &at::log, &at::log10, &at::log1p,
+                                &at::log2, &at::sin, &at::sinh, &at::sqrt, &at::tan, &at::tanh})
+      function(half);
+  }
+}
+
 void apply_runtime_settings(const TrainConfig& config) {
+  settle_vector_math();
   at::set_num_threads(static_cast<int>(config.threads.value_or(num_cores())));
   at::globalContext().setDeterministicAlgorithms(config.deterministic, /*warn_only=*/false);
   set_kernels(config.kernels == "fused"       ? Kernels::fused

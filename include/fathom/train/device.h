@@ -33,6 +33,11 @@ std::vector<std::string> check_device(
     const RunConfig& config, const torch::Device& device, int64_t ranks = 1,
     const std::function<const LoadedCudaLibrary&()>& library = cuda_library);
 
+/// Calls each of MKL's vector functions once, with one thread. MKL chooses their version at the
+/// first call, and where several threads make that at once, one may get results of low precision
+/// (pytorch/pytorch#188792): a resume would not have the bits of the run.
+void settle_vector_math();
+
 /// Sets LibTorch's threads (train.threads, default all cores), determinism, kernels and the CPU's
 /// allocator.
 void apply_runtime_settings(const TrainConfig& config);
