@@ -49,6 +49,17 @@ FATHOM_INLINE void store(Bf16* p, const Floats& v, int64_t n = kLanes) {
   std::memcpy(p, &narrow, static_cast<size_t>(n) * sizeof(Bf16));
 }
 
+/// Row `row` of an array [rows, dim].
+template <typename T>
+FATHOM_INLINE const T* row_of(const void* data, int64_t row, int64_t dim) {
+  return static_cast<const T*>(data) + row * dim;
+}
+
+template <typename T>
+FATHOM_INLINE T* row_of(void* data, int64_t row, int64_t dim) {
+  return static_cast<T*>(data) + row * dim;
+}
+
 /// Calls body(T()) with the T that a type stands for.
 template <typename Body>
 FATHOM_INLINE void with_type(NumberType type, const Body& body) {

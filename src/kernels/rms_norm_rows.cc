@@ -8,16 +8,6 @@
 namespace fathom {
 namespace {
 
-template <typename T>
-FATHOM_INLINE const T* row_of(const void* data, int64_t row, int64_t dim) {
-  return static_cast<const T*>(data) + row * dim;
-}
-
-template <typename T>
-FATHOM_INLINE T* row_of(void* data, int64_t row, int64_t dim) {
-  return static_cast<T*>(data) + row * dim;
-}
-
 template <typename T, typename Weight>
 FATHOM_INLINE void forward_row(const RmsNormForward& task, int64_t row) {
   const int64_t dim = task.shape.dim;

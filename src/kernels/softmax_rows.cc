@@ -50,11 +50,6 @@ FATHOM_INLINE void multiply(T* x, int64_t n, float factor) {
   for (int64_t i = 0; i < n; ++i) x[i] = narrowed<T>(widened(x[i]) * factor);
 }
 
-template <typename T>
-FATHOM_INLINE T* row_of(const void* data, int64_t row, int64_t width) {
-  return static_cast<T*>(const_cast<void*>(data)) + row * width;
-}
-
 /// The logits of a row in a tile.
 template <typename T>
 FATHOM_INLINE T* tile_row(const SoftmaxBlock& block, int64_t row, int64_t tile) {
@@ -102,8 +97,8 @@ FATHOM_INLINE void finish_row(const SoftmaxBlock& block, const SoftmaxResult& r,
   const float of_one = bounded_exp(broadcast(of_target - reference))[0] - whole;
   tile_row<T>(block, row, target / kTileColumns)[target % kTileColumns] = narrowed<T>(of_one);
   const float* __restrict sums = block.grad_hidden + row * dim;
-  const T* __restrict hidden = row_of<const T>(r.hidden, row, dim);
-  const T* __restrict weight = row_of<const T>(r.weight, target, dim);
+  const T* __restrict hidden = row_of<T>(r.hidden, row, dim);
+  const T* __restrict weight = row_of<T>(r.weight, target, dim);
   T* __restrict grad = row_of<T>(r.grad_hidden, row, dim);
   T* __restrict scaled = row_of<T>(r.scaled_hidden, row, dim);
 #pragma omp simd
