@@ -64,8 +64,9 @@ sudo apt-get update && sudo apt-get install -y --no-install-recommends ${missing
   fi
   say "installing ${#missing[@]} Debian packages: ${missing[*]}"
   apt_log=$(mktemp)
-  if ! "${run[@]}" apt-get -q update > "$apt_log" 2>&1 ||
-    ! "${run[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qy install --no-install-recommends "${missing[@]}" \
+  # Another package manager may hold dpkg's lock for a while: a fresh machine updates itself.
+  if ! "${run[@]}" apt-get -q -o DPkg::Lock::Timeout=300 update > "$apt_log" 2>&1 ||
+    ! "${run[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qy -o DPkg::Lock::Timeout=300 install --no-install-recommends "${missing[@]}" \
       >> "$apt_log" 2>&1; then
     tail -n 5 "$apt_log" >&2
     die "apt-get failed; its output is in $apt_log"
