@@ -132,7 +132,7 @@ CheckpointContent checkpoint_content(const RunConfig& config, const RunData& dat
     content.model_type = saved.model_type;
   }
   content.tokenizer =
-      data.tokenizer.handles_text()
+      data.tokenizer.is_sentencepiece()
           ? sentencepiece_files(data.tokenizer.bytes(), special_tokens(data.tokenizer),
                                 config.model.max_position_embeddings)
           : read_tokenizer_files(std::filesystem::path(data.tokenizer.name()).parent_path());

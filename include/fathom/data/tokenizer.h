@@ -1,4 +1,4 @@
-// Text to token ids and back, by a SentencePiece model.
+// Text to token ids and back, by a SentencePiece model or a Hugging Face tokenizer.json.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,9 @@
 
 namespace fathom {
 
-/// Longest text that goes through SentencePiece at once; a longer one is cut (Tokenizer::find_cut).
+class WordMemory;
+
+/// Longest text that is encoded at once; a longer one is cut (Tokenizer::find_cut).
 inline constexpr size_t kMaxTextPart = size_t{64} << 10;
 /// Bytes of text on each side of a cut that decide where it goes.
 inline constexpr size_t kCutContext = 256;
@@ -38,8 +40,8 @@ struct TextPart {
   PartStart start = PartStart::kText;
 };
 
-/// A loaded SentencePiece model, or the vocabulary of a tokenizer.json, which knows its ids but not
-/// how text becomes them. Copies share it; all methods may be called from several threads.
+/// A loaded SentencePiece model or tokenizer.json. Copies share it; all methods may be called from
+/// several threads.
 class Tokenizer {
  public:
   /// @param path a SentencePiece model, or a Hugging Face tokenizer, which ends in .json
@@ -49,11 +51,14 @@ class Tokenizer {
   /// @param name for messages
   static Tokenizer from_bytes(std::string bytes, const std::string& name);
 
-  /// Whether it can turn text into ids and back: not with a tokenizer.json.
+  /// Whether it can turn text into ids and back: not where a tokenizer.json asks for what Fathom
+  /// doesn't have.
   bool handles_text() const;
   /// @throws DataError that says what to do instead, unless it handles text; so do all methods that
   /// take or give text
   void require_text() const;
+  /// Whether the file is a SentencePiece model, not a tokenizer.json.
+  bool is_sentencepiece() const;
 
   /// Token ids of a text of any length; BOS and EOS are not added. Invalid UTF-8 becomes U+FFFD.
   /// A text of more than kMaxTextPart bytes is encoded in parts (see find_cut).
@@ -72,10 +77,9 @@ class Tokenizer {
   /// A text of any length in parts of at most kMaxTextPart bytes.
   std::vector<TextPart> parts(std::string_view text) const;
   /// Appends the ids of a part.
-  void encode_part(const TextPart& part, std::vector<int32_t>& ids) const;
-  /// Whether the ids of a word (spaces and what follows up to a space or line break, or a run of
-  /// line breaks) don't depend on what is around it: BPE without normalization, as in Llama.
-  bool has_independent_words() const;
+  /// @param words what Encoder remembers
+  void encode_part(const TextPart& part, std::vector<int32_t>& ids,
+                   WordMemory* words = nullptr) const;
 
   int64_t vocab_size() const;
   std::optional<int32_t> bos_id() const;
@@ -94,8 +98,8 @@ class Tokenizer {
 
  private:
   struct State;
-  static Tokenizer from_json(std::string bytes, const std::filesystem::path& path);
   explicit Tokenizer(std::shared_ptr<const State> state) : state_(std::move(state)) {}
+  void require_id(int32_t id) const;
 
   std::shared_ptr<const State> state_;
 };

@@ -1,0 +1,46 @@
+// What a kind of tokenizer file brings to the class Tokenizer: one class for each kind.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "data/word_memory.h"
+#include "fathom/data/tokenizer.h"
+
+namespace fathom {
+
+/// How many ids there are, and the special ones.
+struct Vocabulary {
+  int64_t size = 0;  ///< largest id + 1
+  std::optional<int32_t> bos, eos, unk, pad;
+};
+
+/// All methods may be called from several threads.
+class TokenizerEngine {
+ public:
+  virtual ~TokenizerEngine() = default;
+
+  /// Why it can't turn text into ids and back; empty if it can.
+  virtual std::string refusal() const { return ""; }
+  /// Whether its file is a SentencePiece model.
+  virtual bool is_sentencepiece() const { return false; }
+  virtual const Vocabulary& vocabulary() const = 0;
+
+  /// Appends the ids of a part.
+  /// @param words of this engine, where ids of words are looked up and kept; null: none
+  virtual void encode(const TextPart& part, WordMemory* words, std::vector<int32_t>& ids) const = 0;
+  /// @param ids all of them in the vocabulary
+  virtual std::string decode(std::span<const int32_t> ids) const = 0;
+  /// @param id in the vocabulary
+  virtual std::string piece(int32_t id) const = 0;
+
+  /// Places from `begin` to before `end` where a text may be cut best, ascending.
+  virtual std::vector<size_t> word_starts(std::string_view text, size_t begin,
+                                          size_t end) const = 0;
+};
+
+}  // namespace fathom
