@@ -18,6 +18,11 @@ endforeach()
 find_path(FATHOM_CUDA_HEADERS cuda_runtime_api.h PATHS "${wheel}/include" NO_DEFAULT_PATH NO_CACHE)
 find_path(FATHOM_NCCL_HEADERS nccl.h PATHS "${FATHOM_TORCH_ROOT}/../nvidia/nccl/include" NO_DEFAULT_PATH NO_CACHE)
 file(GLOB FATHOM_CUDART "${wheel}/lib/libcudart.so.*")
+if(FATHOM_CUDART AND NOT FATHOM_NCCL_HEADERS)
+  message(STATUS "GPU: none; libfathom_cuda.so is left out, as LibTorch has no NCCL beside it. A set-up for CPUs alone "
+                 "(scripts/setup.sh --cpu) is that; scripts/setup.sh --cuda brings it")
+  return()
+endif()
 if(NOT FATHOM_CUDA_HEADERS OR NOT FATHOM_NCCL_HEADERS OR NOT FATHOM_CUDART)
   message(STATUS "GPU: LibTorch's operations alone; libfathom_cuda.so is left out, as this LibTorch isn't PyPI's wheel with "
                  "NVIDIA's headers beside it")

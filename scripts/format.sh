@@ -6,15 +6,16 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+case ${1:-} in
+  '') options=(-i) ;;
+  --check) options=(--dry-run --Werror) ;;
+  -h | --help) sed -n '2,5s/^# \{0,1\}//p' "$0"; exit 0 ;;
+  *) echo "format: error: unknown argument '$1'; see scripts/format.sh --help" >&2; exit 2 ;;
+esac
 clang_format=.venv/bin/clang-format
 if [ ! -x "$clang_format" ]; then
   echo "format: $clang_format is missing; scripts/setup.sh installs it" >&2
   exit 77
 fi
-case ${1:-} in
-  '') options=(-i) ;;
-  --check) options=(--dry-run --Werror) ;;
-  *) echo "usage: scripts/format.sh [--check]" >&2; exit 2 ;;
-esac
 find include src tests \( -name '*.h' -o -name '*.cc' -o -name '*.cu' -o -name '*.cuh' \) -print0 |
   xargs -0 "$clang_format" "${options[@]}"

@@ -85,6 +85,9 @@ def main():
     planned = plan.scale["seeds"]
     seeds = planned[:options.seeds] + list(range(len(planned) + 1, (options.seeds or 0) + 1))
     jobs = options.jobs or default_jobs(plan)
+    if options.dry_run and not options.train_llm.is_file():
+        estimate.say_unbuilt(plan, rows, columns, seeds, ROOT / "configs")
+        return
     program = programs.Program(options.train_llm)
     folder = options.out or ROOT / "out" / options.plan.stem / options.scale
     reports = report_folder(options, folder)

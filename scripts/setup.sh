@@ -4,7 +4,11 @@
 #
 #     scripts/setup.sh                   the LibTorch that .venv has, or the pinned one
 #     scripts/setup.sh --torch 2.15.0    another one: 2.11 to 2.15
+#     scripts/setup.sh --cpu             for CPUs alone: a quarter of the download, without NVIDIA's libraries and Triton
+#     scripts/setup.sh --cuda            with them again
 #     scripts/setup.sh --nvcc            also NVIDIA's compiler of that LibTorch's CUDA (330 MB), from PyPI
+#
+# What was chosen stays chosen: later calls, those of the other scripts too, keep to it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -16,7 +20,7 @@ log=.venv/fathom-setup.log
 
 say() { echo "setup: $*"; }
 die() { echo "setup: error: $*" >&2; exit 1; }
-usage() { sed -n '2,7s/^# \{0,1\}//p' "$0"; }
+usage() { sed -n '2,11s/^# \{0,1\}//p' "$0"; }
 
 exec 9< "$0"
 flock -n 9 || { say "waiting for another set-up of this checkout"; flock 9; }
@@ -24,18 +28,26 @@ torch=$(sed -n 's/^torch //p' "$stamp" 2> /dev/null || true)
 torch=${torch:-$pinned_torch}
 nvcc=$(sed -n 's/^nvcc //p' "$stamp" 2> /dev/null || true)
 nvcc=${nvcc:-no}
+cpu=$(sed -n 's/^cpu //p' "$stamp" 2> /dev/null || true)
+cpu=${cpu:-no}
 while [ $# -gt 0 ]; do
   case $1 in
     --torch) torch=${2:-}; shift ;;
     --torch=*) torch=${1#*=} ;;
+    --cpu) cpu=yes ;;
+    --cuda) cpu=no ;;
     --nvcc) nvcc=yes ;;
     -h | --help) usage; exit 0 ;;
-    *) usage >&2; die "unknown argument '$1'" ;;
+    *) echo "setup: error: unknown argument '$1'; see scripts/setup.sh --help" >&2; exit 2 ;;
   esac
   [ $# -eq 0 ] || shift
 done
 [[ $torch =~ ^2\.1[1-5]\.[0-9]+$ ]] ||
   die "--torch is '$torch'; allowed: a release from 2.11.0 to 2.15.x, e.g. --torch $pinned_torch"
+
+if [ "$cpu" = yes ] && [ "$nvcc" = yes ]; then
+  die "--cpu leaves out all of NVIDIA's, and --nvcc asks for its compiler; choose one (remove .venv to forget a choice)"
+fi
 
 # Prints which of the Debian packages are missing.
 missing_packages() {
@@ -103,26 +115,53 @@ install_toolkit_parts() {
     "cuda-toolkit[$parts]==$version" >> "$log" 2>&1
 }
 
+pip_install() {
+  .venv/bin/python -u -m pip install --disable-pip-version-check --no-input --no-compile --progress-bar off "$@" 2>&1 |
+    tee -a "$log" | show_downloads
+}
+
+# LibTorch's own wheel, the two small libraries of NVIDIA's that its CPU half links, and stand-ins for the rest, which only
+# Python's `import torch` asks for. The requirements are pinned with all that they need.
+install_without_cuda() {
+  local toolkit others
+  mapfile -t others < <(.venv/bin/python -m pip list --format freeze | sed -nE 's/^((nvidia-|cuda-|triton).*)==.*/\1/p')
+  [ ${#others[@]} = 0 ] || .venv/bin/python -m pip uninstall -qy "${others[@]}" >> "$log" 2>&1
+  pip_install --no-deps "torch==$torch" -r scripts/requirements.txt || return 1
+  toolkit=$(.venv/bin/python -c "import importlib.metadata as m, re
+print(*re.findall(r'^cuda-toolkit.*==([0-9.]+)', '\n'.join(m.requires('torch')), re.M))")
+  [ -z "$toolkit" ] || pip_install "cuda-toolkit[cudart,cupti]==$toolkit" || return 1
+  .venv/bin/python scripts/cpu_only_torch.py >> "$log" 2>&1 && .venv/bin/python -c 'import torch' >> "$log" 2>&1 ||
+    say "Python can't import this LibTorch without NVIDIA's libraries ($log): tests that compare with it are skipped"
+}
+
+install_with_cuda() {
+  .venv/bin/python scripts/cpu_only_torch.py --remove
+  pip_install "torch==$torch" -r scripts/requirements.txt && install_toolkit_parts
+}
+
 install_python_packages() {
-  local python start=$SECONDS
+  local python start=$SECONDS kind=with_cuda size="3 GB, 4 minutes"
+  [ "$cpu" = no ] || { kind=without_cuda; size="0.8 GB, 2 minutes"; }
   if ! .venv/bin/python -m pip --version > /dev/null 2>&1; then
     python=$(find_python)
     rm -rf .venv
     "$python" -m venv .venv || die "$python -m venv .venv failed"
   fi
-  say "installing LibTorch $torch, CMake, Ninja and the tests' oracles into .venv (about 3 GB, 4 minutes)"
-  printf 'torch %s\nnvcc %s\nincomplete\n' "$torch" "$nvcc" > "$stamp" # what was asked for, should this fail
-  .venv/bin/python -u -m pip install --disable-pip-version-check --no-input --no-compile --progress-bar off \
-    "torch==$torch" -r scripts/requirements.txt 2>&1 | tee "$log" | show_downloads && install_toolkit_parts ||
+  say "installing LibTorch $torch, CMake, Ninja and the tests' oracles into .venv (about $size)"
+  printf 'torch %s\ncpu %s\nnvcc %s\nincomplete\n' "$torch" "$cpu" "$nvcc" > "$stamp" # what was asked for, should this fail
+  : > "$log"
+  "install_$kind" ||
     { grep -a '^ERROR' "$log" | tail -n 5 >&2; die "pip failed; its output is in $log. Once mended, run this script again"; }
   printf '%s\n' "$wanted" > "$stamp"
   say "done in $((SECONDS - start)) s"
 }
 
 install_packages
-wanted="torch $torch"$'\n'"nvcc $nvcc"$'\n'$(sha256sum scripts/requirements.txt scripts/setup.sh)
+wanted=$(printf 'torch %s\ncpu %s\nnvcc %s\n' "$torch" "$cpu" "$nvcc"
+  sha256sum scripts/requirements.txt scripts/setup.sh scripts/cpu_only_torch.py)
 if [ "$(cat "$stamp" 2> /dev/null)" != "$wanted" ] || ! .venv/bin/python -c '' 2> /dev/null; then
   install_python_packages
 fi
 [ "$torch" = "$pinned_torch" ] || say "LibTorch $torch, not the pinned one: scripts/setup.sh --torch $pinned_torch goes back"
-say "ready: LibTorch $torch in .venv"
+[ "$cpu" = no ] && kind="with CUDA" || kind="for CPUs alone (scripts/setup.sh --cuda: with CUDA)"
+say "ready: LibTorch $torch in .venv, $kind"

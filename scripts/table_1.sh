@@ -7,5 +7,4 @@
 #     scripts/table_1.sh --help                              all options
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
-"$root/scripts/build.sh" train-llm
-exec "$root/.venv/bin/python" "$root/scripts/run_table.py" "$root/configs/tables/table_1.yaml" "$@"
+exec "$root/scripts/run_table.sh" "$root/configs/tables/table_1.yaml" "$@"

@@ -6,6 +6,10 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+case ${1:-} in
+  -h | --help) sed -n '2,5s/^# \{0,1\}//p' "$0"; exit 0 ;;
+  -*) echo "tidy: error: unknown option '$1'; see scripts/tidy.sh --help" >&2; exit 2 ;;
+esac
 for tool in clang-tidy clang++; do
   if ! command -v "$tool" > /dev/null; then
     echo "tidy: error: $tool is missing; run: sudo apt-get install -y clang clang-tidy" >&2

@@ -43,16 +43,29 @@ def spread_text(values, digits=4):
     return number(mean(values), digits) + ("" if spread is None else f" \u00b1 {spread:.2g}")
 
 
-def compare(claim, results):
-    """lower < higher by more than the spread of such a difference, the root of both variances."""
+def failures(row, results, stuck_within):
+    """"mix failed to train in 2 of 3 runs"; "" when every seed trained."""
+    runs = results[row]
+    count = sum(failed(run, stuck_within) for run in runs)
+    return f"{row} failed to train in {count} of {len(runs)} runs" if count else ""
+
+
+def compare(claim, results, stuck_within):
+    """lower < higher by more than the spread of such a difference, the root of both variances.
+
+    Rows that failed to train say nothing of which is better: that they fail is a claim of its own. But a row that should
+    have the lower loss, and fails where the other trains, doesn't hold."""
     (low_row, low_measure), (high_row, high_measure) = claim["lower"], claim["higher"]
     low = [value(result, low_measure) for result in results.get(low_row, [])]
     high = [value(result, high_measure) for result in results.get(high_row, [])]
     if not low or not high:
         return NOT_TESTED, "not run"
     figures = f"{spread_text(low)} against {spread_text(high)}"
-    if not math.isfinite(mean(low)):
-        return NOT_HELD, figures
+    low_failed, high_failed = (failures(row, results, stuck_within) for row in (low_row, high_row))
+    if low_failed or high_failed:
+        contradicted = low_measure == high_measure == "loss" and not high_failed
+        reasons = "; ".join(dict.fromkeys(filter(None, (low_failed, high_failed))))
+        return (NOT_HELD if contradicted else NOT_TESTED), f"{reasons}: {figures}"
     spreads = (deviation(low), deviation(high))
     spread = math.sqrt(sum((s or 0.0) ** 2 for s in spreads))
     gap = mean(high) - mean(low)
@@ -77,6 +90,6 @@ def verdict(claim, results, stuck_within, paper_column):
     if paper_column not in claim.get("at", [paper_column]):
         return NOT_TESTED, f"the paper shows it at {', '.join(claim['at'])}"
     if "lower" in claim:
-        return compare(claim, results)
+        return compare(claim, results, stuck_within)
     wanted = "fails" in claim
     return all_seeds(claim["fails" if wanted else "trains"], wanted, results, stuck_within)

@@ -4,7 +4,7 @@ import json
 import shutil
 
 from tables import TableError
-from tables.plan import merge
+from tables.plan import merge, read_yaml
 
 STEPS = 6
 LONG_STEP_MS = 500
@@ -65,6 +65,31 @@ def disk_bytes(runs, jobs, text_bytes, packed):
     packed: whether the text is compressed (then about a third); a token is about four bytes of text."""
     largest = max(run.cost["checkpoint"] for run in runs)
     return sum(run.cost["checkpoint"] for run in runs) + jobs * largest + text_bytes * (3 if packed else 1) // 2
+
+
+def with_presets(config, presets):
+    """The config on top of those that it extends, which are files of a folder."""
+    base = config.get("extends")
+    if base is None:
+        return config
+    name = base if base.endswith(".yaml") else f"llama_{base}.yaml"
+    return merge(with_presets(read_yaml(presets / name), presets), config)
+
+
+def say_unbuilt(plan, rows, columns, seeds, presets):
+    """What the plan alone says."""
+    print(f"{plan.title}; scale {plan.scale_name}: {plan.scale['about']}")
+    total = 0
+    for column in columns:
+        for seed in seeds:
+            for row in rows:
+                config = with_presets(plan.config(column, row, seed), presets)
+                steps, rows_of_step = config["train"]["max_steps"], config["train"]["global_batch_size"]
+                tokens = steps * rows_of_step * config["data"]["sequence_length"]
+                print(f"  {column}, {row}, seed {seed}: {steps:,} steps, {tokens:,} tokens")
+                total += tokens
+    print(f"{len(columns) * len(seeds) * len(rows)} runs: {total:,} tokens; hours and disk are known when train-llm is built: "
+          "scripts/build.sh train-llm")
 
 
 def say(program, plan, runs, jobs, text, folder, free):

@@ -4,8 +4,6 @@ import copy
 import dataclasses
 import difflib
 
-import yaml
-
 from tables import TableError
 
 TOP = {"title", "source", "rows", "paper", "stuck_within", "claims", "scales"}
@@ -16,16 +14,28 @@ COLUMN = {"config", "is", "beside"}
 MEASURES = ("loss", "variance_first", "variance_last")
 
 
-class StrictLoader(yaml.SafeLoader):
-    """A key that is there twice is an error."""
+def read_yaml(path):
+    """@raises TableError for what can't be read, and for a key that is there twice"""
+    try:
+        import yaml  # only here: --help works where it is missing
+    except ImportError as error:
+        raise TableError("Python's yaml is missing; scripts/setup.sh installs it") from error
 
-    def construct_mapping(self, node, deep=False):
-        keys = [self.construct_object(key, deep) for key, _ in node.value]
-        for number, key in enumerate(keys):
-            if key in keys[:number]:
-                raise TableError(f"{node.start_mark.name}:{node.value[number][0].start_mark.line + 1}: "
-                                 f"'{key}' is there twice; drop one")
-        return super().construct_mapping(node, deep)
+    class StrictLoader(yaml.SafeLoader):
+        def construct_mapping(self, node, deep=False):
+            keys = [self.construct_object(key, deep) for key, _ in node.value]
+            for number, key in enumerate(keys):
+                if key in keys[:number]:
+                    raise TableError(f"{node.start_mark.name}:{node.value[number][0].start_mark.line + 1}: "
+                                     f"'{key}' is there twice; drop one")
+            return super().construct_mapping(node, deep)
+
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), StrictLoader)
+    except OSError as error:
+        raise TableError(f"{path}: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise TableError(f"{path}: {' '.join(str(error).split())}") from error
 
 
 def choose(name, allowed, what):
@@ -101,12 +111,7 @@ class Plan:
 
 def load(path, scale_name):
     """Reads the plan. @raises TableError naming the key that is wrong, and what is allowed"""
-    try:
-        plan = yaml.load(path.read_text(encoding="utf-8"), StrictLoader)
-    except OSError as error:
-        raise TableError(f"{path}: {error.strerror}") from error
-    except yaml.YAMLError as error:
-        raise TableError(f"{path}: {' '.join(str(error).split())}") from error
+    plan = read_yaml(path)
     check_keys(plan, TOP, str(path))
     for key in sorted(TOP - set(plan)):
         raise TableError(f"{path} has no {key}")

@@ -71,8 +71,19 @@ class Verdicts(unittest.TestCase):
         self.assertEqual(self.verdict(claim, b=runs(1.9, 2.0, 2.1), a=runs(2.1, 2.2, 2.3)), "not held")
         self.assertEqual(self.verdict(claim, a=runs(2.0), b=runs(2.1)), "held")
         self.assertEqual(self.verdict(claim, a=runs(2.0)), "not tested")
-        self.assertEqual(self.verdict(claim, a=[done(2.0), done(2.1)], b=[DIVERGED, DIVERGED]), "held")
-        self.assertEqual(self.verdict(claim, a=[done(2.0), DIVERGED], b=[done(3.0), done(3.1)]), "not held")
+
+    def test_no_row_is_better_than_one_that_failed_to_train(self):
+        claim = {"lower": ["a", "loss"], "higher": ["b", "loss"]}
+        trained, stuck, mixed = [done(2.0), done(2.1)], [done(4.95), done(4.96)], [done(3.0), DIVERGED]
+        for failed in (stuck, mixed, [DIVERGED, DIVERGED]):
+            self.assertEqual(self.verdict(claim, a=trained, b=failed), "not tested")
+            self.assertEqual(self.verdict(claim, a=failed, b=trained), "not held")
+            self.assertEqual(self.verdict(claim, a=stuck, b=failed), "not tested")
+        variance = {"lower": ["a", "variance_first"], "higher": ["a", "variance_last"]}
+        self.assertEqual(self.verdict(variance, a=trained), "held")
+        self.assertEqual(self.verdict(variance, a=stuck), "not tested")
+        why = claims.verdict(claim, {"a": trained, "b": [*stuck, done(2.0)]}, 0.1, "x")[1]
+        self.assertEqual(why, "b failed to train in 2 of 3 runs: 2.05 \u00b1 0.071 against 3.97 \u00b1 1.7")
 
     def test_the_last_layers_variance_is_a_measure(self):
         claim = {"lower": ["a", "variance_last"], "higher": ["b", "variance_last"]}

@@ -1,0 +1,60 @@
+"""The shell scripts as a newcomer meets them: in a checkout without .venv and without a build."""
+
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+import support
+
+OPTIONS = support.arguments(__doc__)
+ROOT = OPTIONS.configs.resolve().parent
+
+
+class FreshCheckout(unittest.TestCase):
+    def setUp(self):
+        scratch = tempfile.TemporaryDirectory()
+        self.addCleanup(scratch.cleanup)
+        self.root = pathlib.Path(scratch.name) / "fathom"
+        for folder in ("scripts", "configs"):
+            shutil.copytree(ROOT / folder, self.root / folder, ignore=shutil.ignore_patterns("__pycache__"))
+
+    def run_script(self, name, *words):
+        python = pathlib.Path(sys.executable).parent  # stands for a system's Python that has yaml
+        environment = {**os.environ, "PATH": f"{python}:{os.environ['PATH']}", "PYTHONDONTWRITEBYTECODE": "1"}
+        done = subprocess.run(["bash", self.root / "scripts" / name, *words], capture_output=True, text=True, timeout=60,
+                              env=environment)
+        self.assertEqual(sorted(path.name for path in self.root.iterdir()), ["configs", "scripts"], "it made something")
+        return done
+
+    def test_every_script_answers_help_and_does_nothing(self):
+        for script in sorted((self.root / "scripts").glob("*.sh")):
+            for flag in ("--help", "-h"):
+                shown = self.run_script(script.name, flag)
+                self.assertEqual((shown.returncode, shown.stderr), (0, ""), script.name)
+                self.assertGreater(len(shown.stdout.splitlines()), 3, script.name)
+
+    def test_every_script_refuses_an_unknown_option_with_one_line(self):
+        for script in sorted((self.root / "scripts").glob("*.sh")):
+            if script.name in ("test.sh", "run_table.sh", "table_1.sh"):  # pass theirs on
+                continue
+            shown = self.run_script(script.name, "--nonsense")
+            self.assertEqual(shown.returncode, 2, (script.name, shown.stderr))
+            self.assertIn("--nonsense", shown.stderr)
+
+    def test_a_dry_run_of_a_table_needs_no_build(self):
+        support.require("yaml")
+        nano = self.run_script("table_1.sh", "--scale", "nano", "--dry-run")
+        self.assertEqual((nano.returncode, nano.stderr), (0, ""))
+        # 6 placements, 3 seeds, 500 steps of 8 rows of 128 tokens.
+        self.assertIn(f"18 runs: {6 * 3 * 500 * 8 * 128:,} tokens", nano.stdout)
+        paper = self.run_script("table_1.sh", "--scale", "paper", "--dry-run", "--rows", "lns", "--columns", "130m,1b")
+        self.assertIn(f"130m, lns, seed 1: 20,000 steps, {20000 * 512 * 256:,} tokens", paper.stdout)
+        self.assertIn(f"1b, lns, seed 1: 100,000 steps, {100000 * 512 * 256:,} tokens", paper.stdout)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=[sys.argv[0], "-v"])
