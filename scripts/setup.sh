@@ -46,7 +46,7 @@ done
   die "--torch is '$torch'; allowed: a release from 2.11.0 to 2.15.x, e.g. --torch $pinned_torch"
 
 if [ "$cpu" = yes ] && [ "$nvcc" = yes ]; then
-  die "--cpu leaves out all of NVIDIA's, and --nvcc asks for its compiler; choose one (remove .venv to forget a choice)"
+  die "--cpu leaves out all of NVIDIA's, and --nvcc asks for its compiler: choose --cuda --nvcc, or remove .venv and its choices"
 fi
 
 # Prints which of the Debian packages are missing.

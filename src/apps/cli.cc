@@ -8,26 +8,18 @@
 
 #include "fathom/base/error.h"
 #include "fathom/base/number.h"
+#include "fathom/base/terminal.h"
 #include "fathom/io/hugging_face.h"
 
 namespace fathom {
 namespace {
 
 const Flag kConfigFlag{"config", "CONFIG", "the config, instead of the first argument"};
+const Flag kThreadsFlag{"threads", "N", "CPU threads (default: OMP_NUM_THREADS, else all cores)"};
 const Flag kHelpFlag{"help", "", "this text"};
-constexpr std::string_view kOverridesHelp =
-    "Config keys are set by KEY=VALUE or --KEY VALUE, true and false also by --KEY and --no-KEY, "
-    "lists by JSON or\n"
-    "one element; the last of several settings counts:\n";
+constexpr int64_t kMaxThreads = 4096;
 
 bool takes_many(const Flag& flag) { return flag.argument.ends_with("..."); }
-
-std::vector<Flag> all_flags(const Command& command) {
-  std::vector<Flag> flags = command.flags;
-  if (command.takes_config) flags.push_back(kConfigFlag);
-  flags.push_back(kHelpFlag);
-  return flags;
-}
 
 /// "optimizer.lr=1e-3", but not a path such as "runs/lr=1e-3/config.yaml".
 bool is_assignment(std::string_view word) {
@@ -39,11 +31,6 @@ bool is_assignment(std::string_view word) {
 Override split_assignment(const std::string& word) {
   const size_t equals = word.find('=');
   return {word.substr(0, equals), word.substr(equals + 1)};
-}
-
-/// "train-llm list WHAT".
-std::string usage_of(const Command& command) {
-  return cat("train-llm ", command.name, command.usage.empty() ? "" : " ", command.usage);
 }
 
 std::string see_help(const Command& command) {
@@ -61,21 +48,19 @@ std::string unknown_flag(const std::string& name, const Command& command, const 
   return cat(command.name, " has no flag --", name, hint);
 }
 
-std::string padded(std::string text, size_t width) {
-  if (text.size() < width) text.resize(width, ' ');
-  return text;
-}
-
-/// Rows of two columns, indented.
-std::string columns(const std::vector<std::pair<std::string, std::string>>& rows) {
-  size_t width = 0;
-  for (const auto& [left, right] : rows) width = std::max(width, left.size());
-  std::string text;
-  for (const auto& [left, right] : rows) text += cat("  ", padded(left, width), "  ", right, "\n");
-  return text;
-}
-
 }  // namespace
+
+std::vector<Flag> all_flags(const Command& command) {
+  std::vector<Flag> flags = command.flags;
+  if (command.takes_config) flags.push_back(kConfigFlag);
+  if (command.computes) flags.push_back(kThreadsFlag);
+  flags.push_back(kHelpFlag);
+  return flags;
+}
+
+std::string usage_of(const Command& command) {
+  return cat("train-llm ", command.name, command.usage.empty() ? "" : " ", command.usage);
+}
 
 Invocation::Invocation(const Command& command, const std::vector<std::string>& words,
                        const Choices& choices, const StopFlag& stop)
@@ -172,6 +157,7 @@ void Invocation::check_arguments() const {
 
 const Flag& Invocation::declared(std::string_view flag) const {
   if (command_->takes_config && flag == kConfigFlag.name) return kConfigFlag;
+  if (command_->computes && flag == kThreadsFlag.name) return kThreadsFlag;
   for (const Flag& row : command_->flags) {
     if (row.name == flag) return row;
   }
@@ -209,14 +195,21 @@ double Invocation::number(std::string_view flag, double fallback, double at_leas
   return *value;
 }
 
+int64_t Invocation::threads() const {
+  return command_->computes ? integer(kThreadsFlag.name, 0, 1, kMaxThreads) : 0;
+}
+
 LoadedConfig Invocation::load_config() const {
   const auto read_model = [this](const std::string& directory) -> StartingModel {
     return {read_model_config(directory, *choices_).model, find_tokenizer(directory).string()};
   };
-  return load_run_config(arguments_.at(0), overrides_, *choices_, read_model);
+  std::vector<Override> overrides = overrides_;
+  if (threads() > 0) overrides.push_back({"train.threads", cat(threads())});
+  return load_run_config(arguments_.at(0), overrides, *choices_, read_model);
 }
 
 void write_stdout(std::string_view text, const StopFlag& stop) {
+  end_bar();
   while (!text.empty()) {
     const ssize_t n = ::write(STDOUT_FILENO, text.data(), text.size());
     if (n < 0 && errno == EINTR) {
@@ -226,25 +219,6 @@ void write_stdout(std::string_view text, const StopFlag& stop) {
     if (n < 0) throw_disk_error("can't write to", "stdout", errno);
     text.remove_prefix(static_cast<size_t>(n));
   }
-}
-
-std::string overview_text(const std::vector<Command>& commands) {
-  std::vector<std::pair<std::string, std::string>> rows;
-  for (const Command& command : commands) rows.emplace_back(command.name, command.summary);
-  return cat("train-llm trains Llama-style language models with every norm placement of The Curse ",
-             "of Depth.\n\nUsage: train-llm COMMAND [arguments]\n\nCommands:\n", columns(rows),
-             "\n'train-llm COMMAND --help' shows a command's flags and an example; 'train-llm ",
-             "--version' the versions.\n");
-}
-
-std::string help_text(const Command& command, const Choices& choices) {
-  std::vector<std::pair<std::string, std::string>> rows;
-  for (const Flag& flag : all_flags(command))
-    rows.emplace_back(cat("--", flag.name, flag.argument.empty() ? "" : " ", flag.argument),
-                      flag.help);
-  return cat("train-llm ", command.name, ": ", command.summary, "\n\nUsage: ", usage_of(command),
-             "\n\nFlags:\n", columns(rows), "\nExample:\n  ", command.example, "\n",
-             command.takes_config ? cat("\n", kOverridesHelp, "\n", describe_keys(choices)) : "");
 }
 
 }  // namespace fathom

@@ -6,7 +6,7 @@
 //             .min_arguments = 1, .max_arguments = 1, .flags = {{"json", "", "..."}}, .run = run};
 //   }
 //
-// A new command is one cmd_*.cc, its declaration in commands.h and its row in main.cc.
+// A new command is one cmd_*.cc, its declaration in commands.h and its row in commands.cc.
 #pragma once
 
 #include <cstdint>
@@ -41,6 +41,7 @@ struct Command {
   bool takes_config = false;  ///< the first argument is a config (also `--config`); overrides are
                               ///< accepted and --help lists the keys
   bool takes_model_keys = false;  ///< model.KEY=VALUE is accepted beside the arguments
+  bool computes = false;          ///< on several threads: --threads is accepted
   std::vector<Flag> flags{};
   int (*run)(Invocation&) = nullptr;  ///< @returns the exit code; errors are thrown
 };
@@ -74,8 +75,11 @@ class Invocation {
   int64_t integer(std::string_view flag, int64_t fallback, int64_t at_least, int64_t at_most) const;
   /// @throws ConfigError unless it is a number within the bounds
   double number(std::string_view flag, double fallback, double at_least, double at_most) const;
+  /// Of --threads; 0 when it wasn't given.
+  int64_t threads() const;
 
-  /// The config that the first argument names, with the overrides. @throws ConfigError
+  /// The config that the first argument names, with the overrides; --threads sets train.threads.
+  /// @throws ConfigError
   LoadedConfig load_config() const;
 
   /// Writes to stdout, as `write_stdout` does.
@@ -100,10 +104,10 @@ class Invocation {
   std::map<std::string, std::vector<std::string>, std::less<>> flags_;
 };
 
-/// What `train-llm --help` prints.
-std::string overview_text(const std::vector<Command>& commands);
+/// A command's flags, with those that many have: --config, --threads, --help.
+std::vector<Flag> all_flags(const Command& command);
 
-/// What `train-llm COMMAND --help` prints: usage, flags, config keys, an example.
-std::string help_text(const Command& command, const Choices& choices);
+/// "train-llm list WHAT".
+std::string usage_of(const Command& command);
 
 }  // namespace fathom

@@ -227,6 +227,7 @@ Command bench_command() {
       .min_arguments = 1,
       .max_arguments = 1,
       .takes_config = true,
+      .computes = true,
       .flags =
           {{"steps", "N", "steps that are timed (default: 10)"},
            {"warmup", "N", "steps before them (default: 3)"},

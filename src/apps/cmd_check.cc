@@ -194,6 +194,7 @@ Command check_command() {
           .min_arguments = 1,
           .max_arguments = 1,
           .takes_config = true,
+          .computes = true,
           .flags = {{"json", "", "print JSON"},
                     {"perturb", "LAYER.SITE.FIELD=VALUE",
                      "build the model with this field changed, to see the check fail"}},

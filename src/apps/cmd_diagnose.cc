@@ -80,6 +80,7 @@ Command diagnose_command() {
           .example = "train-llm diagnose out/lns --text validation.json.gz --probe variance",
           .min_arguments = 1,
           .max_arguments = 1,
+          .computes = true,
           .flags = with_text_flags(
               {{"tokens", "FILE...", "token files, in place of --text"},
                {"probe", "NAME...", "what to measure (default: all; train-llm list probes)"},

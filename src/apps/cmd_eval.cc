@@ -3,11 +3,14 @@
 #include "apps/commands.h"
 #include "apps/model_on_text.h"
 #include "fathom/base/json.h"
+#include "fathom/base/number.h"
 
 namespace fathom {
 namespace {
 
 int run(Invocation& invocation) {
+  if (!invocation.has("text"))
+    throw ConfigError("--text is missing; name text files, folders, globs or token files");
   ModelOnText on = load_model_on_text(invocation, invocation.texts("text"),
                                       invocation.integer("tokens", INT64_MAX, 1, INT64_MAX));
   const Perplexity result =
@@ -20,9 +23,9 @@ int run(Invocation& invocation) {
                        {"tokens", result.targets}};
     invocation.print(json.dump(2) + "\n");
   } else {
-    invocation.print(cat("model     ", on.directory.string(), "\nval/loss  ", result.loss,
-                         "\nval/ppl   ", result.perplexity(), "\ntokens    ", result.targets,
-                         "\n"));
+    invocation.print(cat(
+        "model     ", on.directory.string(), "\nval/loss  ", loss_text(result.loss), "\nval/ppl   ",
+        perplexity_text(result.perplexity()), "\ntokens    ", result.targets, "\n"));
   }
   return 0;
 }
@@ -36,6 +39,7 @@ Command eval_command() {
           .example = "train-llm eval out/lns --text validation.json.gz",
           .min_arguments = 1,
           .max_arguments = 1,
+          .computes = true,
           .flags = with_text_flags({{"tokens", "N", "score at most so many (default: all)"}}),
           .run = run};
 }

@@ -63,6 +63,7 @@ Command generate_command() {
       .example = "train-llm generate out/lns --prompt \"Once upon a time\"",
       .min_arguments = 1,
       .max_arguments = 1,
+      .computes = true,
       .flags = {{"prompt", "TEXT", "text to continue (default: start of a document)"},
                 {"max-new-tokens", "N", "longest continuation (default: 128)"},
                 {"temperature", "T", "0 = the most likely token (default: 0.8)"},

@@ -1,8 +1,10 @@
-// train-llm plan: what a run would be and cost. Nothing is built, nothing is run.
+// train-llm plan: what a run would be and cost. Nothing is built, nothing is run, but for
+// --measure.
 
 #include <cstdio>
 
 #include "apps/commands.h"
+#include "apps/measure.h"
 #include "fathom/base/json.h"
 #include "fathom/io/plan_json.h"
 #include "fathom/model/cost.h"
@@ -125,6 +127,19 @@ std::string layers_text(const Json& sites) {
   return text + row("final_norm", value_text(sites["final_norm"]));
 }
 
+std::string time_text(const Json& plan) {
+  if (!plan.contains("measured")) return row("hours", "plan --measure times some steps here");
+  const Json& measured = plan["measured"];
+  const auto hours = measured["hours"].get<double>();
+  char text[64];
+  std::snprintf(text, sizeof text, hours < 100 ? "%.3g" : "%.0f", hours);
+  return row("tokens per second",
+             grouped(static_cast<int64_t>(measured["tokens_per_second"].get<double>()))) +
+         row("hours", cat(text, ", of training alone, by some steps of fewer layers on ",
+                          measured["device"].get<std::string>(), ", ",
+                          measured["numerics"].get<std::string>()));
+}
+
 std::string plan_text(const Json& plan) {
   std::string text = "parameters\n";
   for (const auto& [name, count] : plan["parameters"].items())
@@ -135,7 +150,7 @@ std::string plan_text(const Json& plan) {
     text += row(name, mebibytes(bytes.get<int64_t>()));
   text += cat("training\n", row("steps", grouped(plan["steps"].get<int64_t>())),
               row("tokens per step", grouped(plan["tokens_per_step"].get<int64_t>())),
-              row("tokens", grouped(plan["tokens"].get<int64_t>())));
+              row("tokens", grouped(plan["tokens"].get<int64_t>())), time_text(plan));
   text += cat("learning rate (", plan["schedule"]["type"].get<std::string>(), ")\n");
   for (const Json& point : plan["schedule"]["points"])
     text +=
@@ -148,9 +163,22 @@ std::string plan_text(const Json& plan) {
   return text;
 }
 
+Json measured_json(const RunConfig& config, const StopFlag& stop) {
+  const torch::Device device = choose_device(config.train.device);
+  apply_runtime_settings(config.train);
+  const double seconds = measure_step(config, device, stop);
+  const int64_t tokens = config.train.global_batch_size * config.data.sequence_length;
+  return {{"device", device_name(device)},
+          {"numerics", numerics_fingerprint(device)},
+          {"seconds_per_step", seconds},
+          {"tokens_per_second", static_cast<double>(tokens) / seconds},
+          {"hours", seconds * static_cast<double>(config.total_steps()) / 3600}};
+}
+
 int run(Invocation& invocation) {
   const LoadedConfig loaded = invocation.load_config();
-  const Json plan = plan_json(loaded, invocation.choices());
+  Json plan = plan_json(loaded, invocation.choices());
+  if (invocation.has("measure")) plan["measured"] = measured_json(loaded.config, invocation.stop());
   invocation.print(invocation.has("json") ? plan.dump(2) + "\n" : plan_text(plan));
   for (const std::string& warning : known_bad_pairings(loaded.config.model))
     invocation.log().warn(warning);
@@ -162,12 +190,14 @@ int run(Invocation& invocation) {
 Command plan_command() {
   return {.name = "plan",
           .summary = "what a run would cost: parameters, FLOPs, memory, tokens, each layer's plan",
-          .usage = "CONFIG [overrides] [--json]",
+          .usage = "CONFIG [overrides] [--measure] [--json]",
           .example = "train-llm plan 130m model.norm.placement=mix",
           .min_arguments = 1,
           .max_arguments = 1,
           .takes_config = true,
-          .flags = {{"json", "", "print JSON"}},
+          .computes = true,
+          .flags = {{"measure", "", "time some steps here, for tokens per second and hours"},
+                    {"json", "", "print JSON"}},
           .run = run};
 }
 

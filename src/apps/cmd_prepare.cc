@@ -50,8 +50,12 @@ Json prepare_config(Invocation& invocation) {
                             " needs --tokenizer and --output; with a config set "
                             "its data keys"));
   }
-  if (invocation.arguments().size() > 1)
-    throw ConfigError("with several files, --tokenizer and --output are needed");
+  const std::filesystem::path first = invocation.arguments()[0];
+  const bool is_config = first.extension() == ".yaml" || first.extension() == ".yml" ||
+                         first.extension() == ".json" || !std::filesystem::exists(first);
+  if (invocation.arguments().size() > 1 || !is_config)
+    throw ConfigError(
+        "text needs --tokenizer F.model and --output DIR; without them, prepare takes a config");
   const DataConfig data = invocation.load_config().config.data;
   if (data.tokenizer.empty())
     throw ConfigError("data.tokenizer is missing; set it to a .model file");
@@ -91,6 +95,7 @@ Command prepare_command() {
           .min_arguments = 1,
           .max_arguments = SIZE_MAX,
           .takes_config = true,
+          .computes = true,
           .flags = with_read_flags({{"tokenizer", "FILE", "SentencePiece .model file"},
                                     {"output", "DIR", "where data.tokens is written"},
                                     {"add-bos", "", "each document starts with BOS"},

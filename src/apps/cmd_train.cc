@@ -8,6 +8,7 @@
 #include "fathom/base/cores.h"
 #include "fathom/base/file.h"
 #include "fathom/base/hash.h"
+#include "fathom/base/number.h"
 #include "fathom/io/checkpoint_directory.h"
 #include "fathom/io/observers.h"
 #include "fathom/io/run_lock.h"
@@ -81,12 +82,20 @@ class EvaluationObserver : public Observer {
            (state.step == 0 || (interval > 0 && state.step % interval == 0));
   }
 
+  Perplexity score_here(TrainState& state) {
+    return score(state.model, data_.validation, config_.data, rows_at_once(config_, parallel_),
+                 parallel_.stop(), parallel_.if_several());
+  }
+
+  Perplexity score_in_sight(TrainState& state) {
+    const Progress::Pause pause = output_->progress().pause("evaluating");
+    return score_here(state);
+  }
+
   void evaluate(TrainState& state) {
     if (data_.validation.empty()) return;
     parallel_.enter("evaluation");
-    const int64_t rows = rows_at_once(config_, parallel_);
-    const Perplexity result = score(state.model, data_.validation, config_.data, rows,
-                                    parallel_.stop(), parallel_.if_several());
+    const Perplexity result = output_ == nullptr ? score_here(state) : score_in_sight(state);
     state.evaluated_step = state.step;
     if (output_ == nullptr) return;
     output_->record("eval", state,
@@ -94,8 +103,9 @@ class EvaluationObserver : public Observer {
                      {"val/ppl", result.perplexity()},
                      {"val/unigram_loss", result.unigram_loss},
                      {"val/tokens", result.targets}});
-    output_->progress().line(cat("step ", state.step, " val/loss ", result.loss, " val/ppl ",
-                                 result.perplexity(), " on ", result.targets, " tokens"));
+    output_->progress().line(
+        cat("step ", state.step, "/", config_.total_steps(), " val/loss ", loss_text(result.loss),
+            " val/ppl ", perplexity_text(result.perplexity()), " on ", result.targets, " tokens"));
   }
 
   const RunConfig& config_;
@@ -138,7 +148,7 @@ RunConfig config_of_rank(RunConfig config, const Launch& launch) {
                           "; it must be a multiple of the number of processes (", launch.world_size,
                           ")"));
   if (launch.world_size > 1 && !config.train.threads)
-    config.train.threads = std::max<int64_t>(1, num_cores() / launch.local_world_size);
+    config.train.threads = num_threads(launch.local_world_size);
   return config;
 }
 
@@ -272,6 +282,7 @@ Command train_command() {
       .min_arguments = 1,
       .max_arguments = 1,
       .takes_config = true,
+      .computes = true,
       .flags = {{"resume", "auto|never|DIR",
                  "auto: the newest valid checkpoint of train.out_dir, if any; never: a new run; "
                  "DIR: that checkpoint"},

@@ -1,4 +1,4 @@
-// The rows of the table of commands, one per cmd_*.cc.
+// The table of commands: its rows, from the cmd_*.cc.
 #pragma once
 
 #include "apps/cli.h"
@@ -21,5 +21,11 @@ Command bench_command();
 Command verify_resume_command();
 Command list_command();
 Command schema_command();
+Command completion_command();
+Command help_command();
+Command version_command();
+
+/// All rows, in the order of `train-llm --help`.
+std::vector<Command> commands();
 
 }  // namespace fathom

@@ -4,43 +4,25 @@
 #include <malloc.h>
 #include <signal.h>
 #include <sys/resource.h>
-#include <torch/version.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <new>
 
 #include "apps/cli.h"
 #include "apps/commands.h"
+#include "apps/help.h"
+#include "apps/threads.h"
+#include "fathom/base/cores.h"
 #include "fathom/base/error.h"
-#include "fathom/base/names.h"
 #include "fathom/train/choices.h"
-#include "fathom/version.h"
 
 namespace fathom {
 namespace {
-
-std::vector<Command> commands() {
-  return {train_command(),
-          plan_command(),
-          check_command(),
-          tokenizer_train_command(),
-          tokenizer_encode_command(),
-          tokenizer_decode_command(),
-          prepare_command(),
-          eval_command(),
-          generate_command(),
-          import_command(),
-          export_command(),
-          diagnose_command(),
-          bench_command(),
-          verify_resume_command(),
-          list_command(),
-          schema_command()};
-}
 
 // A signal handler can reach nothing but globals: these two belong to main.
 std::atomic<StopFlag*> stop_of_main{nullptr};
@@ -86,30 +68,6 @@ void occupy_standard_descriptors() {
   }
 }
 
-/// The rows that start with a word: "tokenizer train", "tokenizer encode".
-std::vector<std::string> second_words(const std::vector<Command>& table, const std::string& word) {
-  std::vector<std::string> words;
-  for (const Command& command : table) {
-    if (command.name.starts_with(word + " ")) words.push_back(command.name.substr(word.size() + 1));
-  }
-  return words;
-}
-
-/// The row that the words name. @param words loses the name
-const Command& find_command(const std::vector<Command>& table, std::vector<std::string>& words) {
-  const std::vector<std::string> parts = second_words(table, words[0]);
-  if (parts.empty()) {
-    const Command& command = find_row(table, words[0], "the command");
-    words.erase(words.begin());
-    return command;
-  }
-  if (words.size() < 2 || words[1].starts_with("-"))
-    throw ConfigError(cat(words[0], " needs one of: ", join(parts)));
-  const Command& command = find_row(table, cat(words[0], " ", words[1]), "the command");
-  words.erase(words.begin(), words.begin() + 2);
-  return command;
-}
-
 bool asks_for_help(const std::vector<std::string>& words) {
   const auto end = std::find(words.begin(), words.end(), "--");
   return std::any_of(words.begin(), end,
@@ -120,20 +78,18 @@ int run_command_line(std::vector<std::string> words, const StopFlag& stop) {
   const std::vector<Command> table = commands();
   const Choices choices = config_choices();
   if (words.empty()) throw ConfigError("a command is missing; train-llm --help lists them");
-  if (words[0] == "--help" || words[0] == "-h") {
-    write_stdout(overview_text(table), stop);
-    return 0;
-  }
-  if (words[0] == "--version") {
-    write_stdout(cat("fathom ", FATHOM_VERSION, ", LibTorch ", TORCH_VERSION, "\n"), stop);
+  if (words[0] == "--help" || words[0] == "-h") words[0] = "help";
+  if (words[0] == "--version") words[0] = "version";
+  if (asks_for_help(words)) {
+    write_stdout(help_text(table, words, choices), stop);
     return 0;
   }
   const Command& command = find_command(table, words);
-  if (asks_for_help(words)) {
-    write_stdout(help_text(command, choices), stop);
-    return 0;
-  }
   Invocation invocation(command, words, choices, stop);
+  const int64_t variable =
+      threads_of_environment([](const char* name) { return std::getenv(name); });
+  const int64_t threads = invocation.threads() > 0 ? invocation.threads() : variable;
+  if (threads > 0) set_num_threads(threads);
   return command.run(invocation);
 }
 

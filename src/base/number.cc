@@ -2,6 +2,7 @@
 
 #include <charconv>
 #include <cmath>
+#include <cstdio>
 #include <limits>
 
 #include "fathom/base/error.h"
@@ -86,6 +87,19 @@ std::string format_number(double value) {
   if (exponent != std::string::npos && text.find('.') == std::string::npos)
     text.insert(exponent, ".0");
   return text;
+}
+
+std::string loss_text(double nats) {
+  char buffer[32];
+  std::snprintf(buffer, sizeof buffer, "%.4f", nats);
+  return buffer;
+}
+
+std::string perplexity_text(double perplexity) {
+  constexpr double kLongest = 1e6;
+  char buffer[32];
+  std::snprintf(buffer, sizeof buffer, perplexity < kLongest ? "%.2f" : "%.3e", perplexity);
+  return buffer;
 }
 
 }  // namespace fathom

@@ -1,55 +1,21 @@
 #include "fathom/base/progress.h"
 
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
 #include <utility>
 
 #include "fathom/base/error.h"
+#include "fathom/base/terminal.h"
 
 namespace fathom {
 namespace {
 
-using Clock = std::chrono::steady_clock;
 constexpr std::chrono::milliseconds kRedrawInterval{100};
-constexpr size_t kBarWidth = 20;
-constexpr std::string_view kClearLine = "\r\x1b[K";
-
-/// One write for the whole text, so that lines of several processes don't mix. Errors are dropped:
-/// nobody is left to tell.
-void write_to_stderr(std::string_view text) {
-  while (!text.empty()) {
-    const ssize_t n = ::write(STDERR_FILENO, text.data(), text.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return;
-    text.remove_prefix(static_cast<size_t>(n));
-  }
-}
-
-/// Columns of the terminal; 80 where it doesn't tell.
-size_t terminal_width() {
-  winsize size{};
-  if (::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return 80;
-  return size.ws_col;
-}
-
-bool continues_code_point(char c) { return (static_cast<unsigned char>(c) & 0xC0) == 0x80; }
-
-/// The first `columns` characters: a line that wraps could not be redrawn in place.
-std::string_view fit(std::string_view text, size_t columns) {
-  size_t end = 0;
-  for (; end < text.size(); ++end) {
-    if (continues_code_point(text[end])) continue;
-    if (columns == 0) break;
-    --columns;
-  }
-  return text.substr(0, end);
-}
+constexpr size_t kBarWidth = 10;
 
 }  // namespace
 
@@ -68,45 +34,88 @@ std::string format_duration(double seconds) {
   return text;
 }
 
-Progress::Progress(std::string title, double total, double start)
+Progress::Progress(std::string title, double total, double start, std::string unit)
     : title_(std::move(title)),
       total_(total),
       start_(start),
+      unit_(std::move(unit)),
       terminal_(::isatty(STDERR_FILENO) == 1),
-      began_(Clock::now()) {}
+      began_(Clock::now()),
+      first_done_(start),
+      done_(start) {}
 
 Progress::~Progress() {
-  if (terminal_ && !bar_.empty()) write_to_stderr("\n");
+  if (terminal_) end_bar();
 }
 
 void Progress::update(double done, std::string_view details) {
-  if (!terminal_) return;
+  note_pace(done);
+  details_ = details;
   const bool complete = total_ > 0 && done >= total_;
-  const Clock::time_point now = Clock::now();
-  if (!complete && !bar_.empty() && now - drawn_ < kRedrawInterval) return;
-  drawn_ = now;
-  bar_ = title_;
-  if (total_ > 0) {
-    const double share = std::clamp(done / total_, 0.0, 1.0);
-    const auto filled = static_cast<size_t>(share * kBarWidth);
-    bar_ += cat(" [", std::string(filled, '#'), std::string(kBarWidth - filled, ' '), "] ",
-                static_cast<int>(share * 100), "%");
-  }
-  if (!details.empty()) bar_ += cat(" ", details);
-  if (total_ > 0) bar_ += cat(" ETA ", eta(done));
-  bar_ = fit(bar_, terminal_width() - 1);
-  write_to_stderr(cat(kClearLine, bar_));
+  if (terminal_ && (complete || Clock::now() - drawn_ >= kRedrawInterval)) draw(done, details);
 }
 
-void Progress::line(std::string_view text) {
-  write_to_stderr(terminal_ && !bar_.empty() ? cat(kClearLine, text, "\n", bar_) : cat(text, "\n"));
+void Progress::report(double done, std::string_view details) {
+  note_pace(done);
+  details_ = details;
+  line(text(done, details));
+  if (terminal_) draw(done, details);
+}
+
+Progress::Pause Progress::pause(std::string_view doing) {
+  if (terminal_) {
+    draw(done_, doing);
+  } else {
+    line(text(done_, doing));
+  }
+  return Pause(*this);
+}
+
+void Progress::go_on(Clock::time_point paused_at) {
+  paused_ += Clock::now() - paused_at;
+  if (terminal_) draw(done_, details_);
+}
+
+void Progress::line(std::string_view text) { print_line(text); }
+
+std::string Progress::text(double done, std::string_view details) const {
+  std::string text;
+  if (!unit_.empty()) text = cat(unit_, " ", done, "/", total_, " ");
+  if (total_ > 0)
+    text += cat(static_cast<int>(100 * std::clamp(done / total_, 0.0, 1.0)), "% ETA ", eta(done),
+                details.empty() ? "" : " ");
+  return cat(text, details);
+}
+
+void Progress::draw(double done, std::string_view details) {
+  drawn_ = Clock::now();
+  const double share = total_ > 0 ? std::clamp(done / total_, 0.0, 1.0) : 0;
+  const auto filled = static_cast<size_t>(share * kBarWidth);
+  const std::string bar =
+      total_ > 0 ? cat("[", std::string(filled, '#'), std::string(kBarWidth - filled, ' '), "] ")
+                 : "";
+  draw_bar(cat(title_, " ", bar, text(done, details)));
+}
+
+double Progress::elapsed() const {
+  return std::chrono::duration<double>(Clock::now() - began_ - paused_).count();
+}
+
+void Progress::note_pace(double done) {
+  if (first_done_ <= start_ && done > start_) {
+    first_done_ = done;
+    first_seconds_ = elapsed();
+  }
+  done_ = done;
 }
 
 std::string Progress::eta(double done) const {
   if (total_ > 0 && done >= total_) return format_duration(0);
   if (total_ <= 0 || done <= start_) return "?";
-  const double elapsed = std::chrono::duration<double>(Clock::now() - began_).count();
-  return format_duration((total_ - done) * elapsed / (done - start_));
+  const double left = total_ - done, seconds = elapsed();
+  if (done > first_done_ && first_done_ > start_)
+    return format_duration(left * (seconds - first_seconds_) / (done - first_done_));
+  return format_duration(left * seconds / (done - start_));
 }
 
 }  // namespace fathom

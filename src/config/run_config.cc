@@ -47,7 +47,8 @@ void TrainConfig::declare(Fields& f) {
   f.add("activation_checkpointing", &activation_checkpointing,
         "recompute each block in the backward pass: less memory, more time");
   f.one_of("device", device, {"auto", "cpu", "cuda"}, "auto: a GPU if there is one");
-  f.add("threads", &threads, "CPU threads (default: all cores)", {.at_least = 1, .at_most = 4096});
+  f.add("threads", &threads, "CPU threads (default: OMP_NUM_THREADS, else all cores)",
+        {.at_least = 1, .at_most = 4096});
   f.one_of("kernels", kernels, {"auto", "fused", "reference"},
            "fused: Fathom's own kernels; reference: plain LibTorch; auto: fused on a CPU");
   f.one_of("attention", attention, {"auto", "measured", "flash", "cudnn", "efficient"},

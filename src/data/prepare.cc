@@ -224,7 +224,7 @@ TokenFileInfo prepare(const std::vector<DataFile>& files, const Tokenizer& token
                    [&](std::string_view text) { return tokenizer.find_cut(text); });
   EncoderPool encoders(tokenizer);
   const int num_threads =
-      options.num_threads > 0 ? options.num_threads : static_cast<int>(num_cores());
+      options.num_threads > 0 ? options.num_threads : static_cast<int>(fathom::num_threads());
   const size_t in_flight =
       std::max(kBytesInFlight, 4 * kJobBytes * static_cast<size_t>(num_threads));
   Pipeline<TextJob, TokenResult> pipeline(

@@ -91,7 +91,8 @@ TokenFile prepared_text(const std::vector<DataFile>& files, const DataConfig& co
   ChecksumMemory memory(cache_dir);
   const std::string key = cache_key(files, options, tokenizer, memory, stop);
   memory.save();
-  const fs::path path = cache_dir / (key + ".tokens");
+  constexpr size_t kNameDigits = 16;  // 64 bits: no two of a cache are alike by chance
+  const fs::path path = cache_dir / (key.substr(0, kNameDigits) + ".tokens");
   if (fs::exists(path)) {
     try {
       return TokenFile::open(path);

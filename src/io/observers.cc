@@ -23,13 +23,25 @@ double number(const MetricValues& values, std::string_view name) {
   return NAN;
 }
 
+/// What people look at first comes first: a narrow terminal cuts the rest.
+std::string details_of(const MetricValues& values) {
+  const double speed = number(values, "perf/tokens_per_second");
+  std::string details = format(speed < 100 ? "loss %.4f %.3g tok/s lr %.3g grad_norm %.3g"
+                                           : "loss %.4f %.0f tok/s lr %.3g grad_norm %.3g",
+                               number(values, "train/loss"), speed, number(values, "train/lr"),
+                               number(values, "train/grad_norm"));
+  if (const double mfu = number(values, "perf/mfu"); std::isfinite(mfu))
+    details += format(" mfu %.1f%%", 100 * mfu);
+  return details;
+}
+
 }  // namespace
 
 RunOutput::RunOutput(const std::filesystem::path& out_dir, std::optional<int64_t> resume_step,
                      int64_t total_steps, bool tensorboard, const Log& log)
     : metrics_(out_dir / "metrics.jsonl", resume_step, log),
       progress_("train", static_cast<double>(total_steps),
-                static_cast<double>(resume_step.value_or(0))) {
+                static_cast<double>(resume_step.value_or(0)), "step") {
   if (tensorboard) tensorboard_.emplace(out_dir / "tb", resume_step, log);
 }
 
@@ -74,14 +86,8 @@ void MetricsObserver::on_step(const StepEvent& event) {
   }
   const MetricValues values = measure(event);
   output_.record("train", state, values);
-  details_ = format("loss %.4f lr %.3g %.0f tok/s", number(values, "train/loss"), event.lr,
-                    number(values, "perf/tokens_per_second"));
-  if (const double mfu = number(values, "perf/mfu"); std::isfinite(mfu))
-    details_ += format(" mfu %.1f%%", 100 * mfu);
-  output_.progress().line(format(
-      "step %lld %s grad_norm %.3f ETA %s", static_cast<long long>(state.step), details_.c_str(),
-      number(values, "train/grad_norm"), output_.progress().eta(done).c_str()));
-  output_.progress().update(done, details_);
+  details_ = details_of(values);
+  output_.progress().report(done, details_);
   seconds_ = 0;
   steps_ = 0;
 }
@@ -110,6 +116,7 @@ void CheckpointObserver::save(TrainState& state) {
 }
 
 void CheckpointObserver::write(TrainState& state) {
+  const Progress::Pause pause = output_->progress().pause("saving");
   output_->metrics().sync();
   const std::filesystem::path directory = save_checkpoint(root_, state, content_);
   output_->record("checkpoint", state, {{"path", directory.filename().string()}});

@@ -171,7 +171,7 @@ void settle_vector_math() {
 
 void apply_runtime_settings(const TrainConfig& config) {
   settle_vector_math();
-  at::set_num_threads(static_cast<int>(config.threads.value_or(num_cores())));
+  at::set_num_threads(static_cast<int>(config.threads.value_or(num_threads())));
   at::globalContext().setDeterministicAlgorithms(config.deterministic, /*warn_only=*/false);
   set_kernels(config.kernels == "fused"       ? Kernels::fused
               : config.kernels == "reference" ? Kernels::reference

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include "apps/help.h"
 #include "config/config_test_util.h"
 
 namespace fathom {
@@ -20,6 +21,7 @@ Command train() {
           .min_arguments = 1,
           .max_arguments = 1,
           .takes_config = true,
+          .computes = true,
           .flags = {{"resume", "auto|never|DIR", "where to start"},
                     {"json", "", "print JSON"},
                     {"text", "FILE...", "texts"},
@@ -80,6 +82,18 @@ TEST_F(CommandLine, TakesTheConfigAsAFlagToo) {
   EXPECT_EQ(error_of({"--config", "smoke", "130m"}),
             "the config is given twice, by --config and as '130m'; drop one");
   EXPECT_EQ(parse({"--config", "smoke", "train.seed=2"}).load_config().config.train.seed, 2);
+}
+
+TEST_F(CommandLine, TakesThreadsWhereACommandComputes) {
+  EXPECT_EQ(parse({"smoke", "--threads", "3"}).threads(), 3);
+  EXPECT_EQ(
+      parse({"smoke", "--threads", "3", "train.threads=2"}).load_config().config.train.threads, 3);
+  EXPECT_EQ(parse({"smoke"}).threads(), 0);
+  EXPECT_EQ(parse({"smoke"}).load_config().config.train.threads, std::nullopt);
+  EXPECT_THROW(static_cast<void>(parse({"smoke", "--threads", "0"}).threads()), ConfigError);
+  Command quick = train();
+  quick.computes = false;
+  EXPECT_THROW(Invocation(quick, {"smoke", "--threads", "3"}, choices_, stop_), ConfigError);
 }
 
 TEST_F(CommandLine, ReadsFlags) {
@@ -146,6 +160,24 @@ TEST_F(CommandLine, HelpShowsUsageFlagsExampleAndKeys) {
   EXPECT_THAT(help, HasSubstr("Example:\n  train-llm train smoke\n"));
   EXPECT_THAT(help, HasSubstr("\n  optimizer.lr=0.001\n"));
   EXPECT_THAT(overview_text({command_}), HasSubstr("\n  train  trains\n"));
+}
+
+TEST_F(CommandLine, HelpIsThatOfTheCommandOrOfAllThatBeginWithAWord) {
+  Command encode = train(), decode = train();
+  encode.name = "tokenizer encode";
+  decode.name = "tokenizer decode";
+  const std::vector<Command> table = {command_, encode, decode};
+  EXPECT_EQ(help_text(table, {}, choices_), overview_text(table));
+  EXPECT_EQ(help_text(table, {"train"}, choices_), help_text(command_, choices_));
+  EXPECT_EQ(help_text(table, {"tokenizer", "decode", "-h"}, choices_), help_text(decode, choices_));
+  for (const std::vector<std::string>& words :
+       {std::vector<std::string>{"tokenizer"}, {"tokenizer", "--help"}}) {
+    const std::string group = help_text(table, words, choices_);
+    EXPECT_THAT(group, HasSubstr("\n  tokenizer encode  trains\n  tokenizer decode  trains\n"));
+    EXPECT_THAT(group, testing::Not(HasSubstr("\n  train ")));
+  }
+  EXPECT_THROW(help_text(table, {"trian"}, choices_), ConfigError);
+  EXPECT_EQ(first_words(table), "train tokenizer");
 }
 
 }  // namespace

@@ -96,5 +96,14 @@ TEST(FormatNumber, ReadsBackExactlyForRandomBitPatterns) {
   }
 }
 
+TEST(Number, ALossHasFourDecimalsAndAPerplexityTwo) {
+  EXPECT_EQ(loss_text(5.43068123), "5.4307");
+  EXPECT_EQ(loss_text(std::nan("")), "nan");
+  EXPECT_EQ(perplexity_text(26.7285), "26.73");
+  EXPECT_EQ(perplexity_text(1409.789), "1409.79");
+  EXPECT_EQ(perplexity_text(123456789.0), "1.235e+08");
+  EXPECT_EQ(perplexity_text(std::numeric_limits<double>::infinity()), "inf");
+}
+
 }  // namespace
 }  // namespace fathom

@@ -8,16 +8,21 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cmath>
 #include <limits>
+#include <sstream>
 #include <thread>
+
+#include "fathom/base/log.h"
+#include "fathom/base/terminal.h"
 
 namespace fathom {
 namespace {
 
-using testing::ContainsRegex;
 using testing::EndsWith;
 using testing::HasSubstr;
+using testing::MatchesRegex;
 using testing::Not;
 using testing::StartsWith;
 
@@ -93,12 +98,24 @@ TEST(FormatDuration, ShowsMinutesAndHours) {
 
 TEST(Progress, PrintsOnlyLinesWhereThereIsNoTerminal) {
   const std::string text = on_pipe([] {
-    Progress progress("train", 10);
-    progress.update(5, "loss 1");
-    progress.line("step 5");
-    progress.update(10, "loss 0");
+    Progress progress("train", 10, 0, "step");
+    progress.update(4, "loss 1");
+    progress.line("hello");
+    { const Progress::Pause pause = progress.pause("evaluating"); }
+    progress.report(10, "loss 0");
   });
-  EXPECT_EQ(text, "step 5\n");
+  EXPECT_THAT(text, MatchesRegex("hello\nstep 4/10 40% ETA [0-9:]+ evaluating\n"
+                                 "step 10/10 100% ETA 0:00 loss 0\n"));
+}
+
+TEST(Progress, SaysTheSameInTheBarAndInLines) {
+  const std::string text = on_terminal(80, [] {
+    Progress progress("train", 200, 0, "step");
+    progress.report(100, "loss 1.5000");
+  });
+  EXPECT_THAT(text, MatchesRegex("step 100/200 50% ETA [0-9:]+ loss 1.5000\r\n"
+                                 "\r.\\[Ktrain \\[#####     \\] step 100/200 50% ETA [0-9:]+ "
+                                 "loss 1.5000\r\n"));
 }
 
 TEST(Progress, DrawsABarThatFitsTheTerminal) {
@@ -106,13 +123,12 @@ TEST(Progress, DrawsABarThatFitsTheTerminal) {
     Progress progress("train", 200);
     progress.update(100, "loss 1.5");
   });
-  EXPECT_EQ(text.substr(0, text.find(" ETA")), "\r\x1b[Ktrain [##########          ] 50% loss 1.5");
-  EXPECT_THAT(text, ContainsRegex(" ETA [0-9]+:[0-9]+\r\n$"));
-  const std::string narrow = on_terminal(20, [] {
+  EXPECT_THAT(text, MatchesRegex("\r.\\[Ktrain \\[#####     \\] 50% ETA [0-9:]+ loss 1.5\r\n"));
+  const std::string narrow = on_terminal(15, [] {
     Progress progress("train", 200);
     progress.update(100, "loss 1.5");
   });
-  EXPECT_EQ(narrow, "\r\x1b[Ktrain [##########  \r\n");
+  EXPECT_EQ(narrow, "\r\x1b[Ktrain [#####  \r\n");
   const std::string accented = on_terminal(4, [] {
     Progress progress("\u00e9\u00e9\u00e9\u00e9", 0);
     progress.update(1, "");
@@ -120,14 +136,31 @@ TEST(Progress, DrawsABarThatFitsTheTerminal) {
   EXPECT_EQ(accented, "\r\x1b[K\u00e9\u00e9\u00e9\r\n");
 }
 
-TEST(Progress, PrintsLinesAboveTheBar) {
+TEST(Progress, KeepsEveryOtherTextOffTheBarsLine) {
   const std::string text = on_terminal(80, [] {
     Progress progress("read", 0);
     progress.line("first");
     progress.update(3, "3 files");
     progress.line("second");
+    Log().warn("third");
+    end_bar();  // as before text on stdout
+    progress.line("fourth");
   });
-  EXPECT_EQ(text, "first\r\n\r\x1b[Kread 3 files\r\x1b[Ksecond\r\nread 3 files\r\n");
+  EXPECT_EQ(text,
+            "first\r\n\r\x1b[Kread 3 files\r\x1b[Ksecond\r\nread 3 files"
+            "\r\x1b[Kwarning: third\r\nread 3 files\r\nfourth\r\n");
+}
+
+TEST(Progress, ShowsWhatIsDoneInAPauseUntilItEnds) {
+  const std::string text = on_terminal(80, [] {
+    Progress progress("train", 10, 0, "step");
+    progress.update(0, "starting");
+    { const Progress::Pause pause = progress.pause("evaluating"); }
+  });
+  EXPECT_EQ(text,
+            "\r\x1b[Ktrain [          ] step 0/10 0% ETA ? starting"
+            "\r\x1b[Ktrain [          ] step 0/10 0% ETA ? evaluating"
+            "\r\x1b[Ktrain [          ] step 0/10 0% ETA ? starting\r\n");
 }
 
 TEST(Progress, RedrawsNowAndThenAndAlwaysAtTheEnd) {
@@ -135,9 +168,40 @@ TEST(Progress, RedrawsNowAndThenAndAlwaysAtTheEnd) {
     Progress progress("train", 1000);
     for (int i = 1; i <= 1000; ++i) progress.update(i, "");
   });
-  EXPECT_THAT(text, HasSubstr("[                    ] 0% ETA"));
-  EXPECT_THAT(text, EndsWith("[####################] 100% ETA 0:00\r\n"));
+  EXPECT_THAT(text, HasSubstr("[          ] 0% ETA"));
+  EXPECT_THAT(text, EndsWith("[##########] 100% ETA 0:00\r\n"));
   EXPECT_LT(std::count(text.begin(), text.end(), '['), 500);
+}
+
+/// "1:23" or "2:03:04" in seconds.
+double seconds_of(const std::string& duration) {
+  double seconds = 0;
+  std::istringstream parts(duration);
+  for (std::string part; std::getline(parts, part, ':');) seconds = 60 * seconds + std::stod(part);
+  return seconds;
+}
+
+TEST(Progress, EstimatesWithoutTheStartAndWithoutPauses) {
+  using Clock = std::chrono::steady_clock;
+  constexpr double kLeft = 1e6;
+  constexpr std::chrono::milliseconds kLong{200}, kPiece{1};
+  Progress progress("train", kLeft + 2);
+  std::this_thread::sleep_for(kLong);  // the start, and a first piece that is slow
+  const auto first = Clock::now();
+  progress.update(1, "");
+  std::this_thread::sleep_for(kPiece);
+  auto pause_began = first, pause_ended = first;
+  {
+    const Progress::Pause pause = progress.pause("evaluating");
+    pause_began = Clock::now();
+    std::this_thread::sleep_for(kLong);
+    pause_ended = Clock::now();
+  }
+  progress.update(2, "");
+  const double eta = seconds_of(progress.eta(2));
+  const std::chrono::duration<double> most = (Clock::now() - pause_ended) + (pause_began - first);
+  EXPECT_GE(eta, kLeft * 0.001);
+  EXPECT_LE(eta, kLeft * most.count() + 1);
 }
 
 TEST(Progress, EstimatesFromWhereTheRunResumed) {

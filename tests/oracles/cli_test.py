@@ -37,9 +37,76 @@ class Help(unittest.TestCase):
             self.assertRegex(shown.stdout, rf"Example:\n  .*train-llm {name}")
 
     def test_the_version_is_the_one_in_version_h(self):
-        shown = run("--version")
-        self.assertEqual((shown.returncode, shown.stderr), (0, ""))
-        self.assertRegex(shown.stdout, r"\Afathom \d+\.\d+\.\d+")
+        for word in ("--version", "version"):
+            shown = run(word)
+            self.assertEqual((shown.returncode, shown.stderr), (0, ""))
+            self.assertRegex(shown.stdout, r"\Afathom \d+\.\d+\.\d+")
+
+    def test_every_way_to_ask_for_help_gives_the_same(self):
+        for ways in ([["--help"], ["-h"], ["help"]], [["train", "--help"], ["train", "smoke", "-h"], ["help", "train"]],
+                     [["tokenizer", "--help"], ["help", "tokenizer"]],
+                     [["tokenizer", "encode", "-h"], ["help", "tokenizer", "encode"]]):
+            texts = {run(*way).stdout for way in ways}
+            self.assertEqual(len(texts), 1, ways)
+            self.assertIn("Usage: train-llm", texts.pop())
+        self.assertIn("did you mean 'train'", run("help", "trian").stderr)
+
+
+class Completion(unittest.TestCase):
+    """The script in a shell, given the words of a line as the shell would split them."""
+
+    def setUp(self):
+        self.script = run("completion", "bash").stdout
+        self.keys = list(self.leaves(json.loads(run("schema").stdout)["properties"], ""))
+
+    def leaves(self, properties, path):
+        for name, part in properties.items():
+            if "properties" in part:
+                yield from self.leaves(part["properties"], f"{path}{name}.")
+            elif name != "extends":
+                yield path + name
+
+    def complete(self, *words, shell=("bash", "--norc")):
+        quoted = " ".join(f"'{word}'" for word in ("train-llm", *words))
+        asked = f"COMP_WORDS=({quoted}); COMP_CWORD={len(words)}; _train_llm; printf '%s\\n' \"${{COMPREPLY[@]}}\""
+        shown = subprocess.run([*shell, "-c", self.script + asked], text=True, capture_output=True, timeout=60, cwd="/")
+        self.assertEqual(shown.stderr, "")
+        return [line for line in shown.stdout.split("\n") if line]
+
+    def test_commands(self):
+        overview = run("--help").stdout.split("Commands:\n")[1].split("\n\n")[0]
+        names = {line.split()[0] for line in overview.splitlines()}
+        self.assertEqual(set(self.complete("")), names)
+        self.assertEqual(self.complete("verify"), ["verify-resume"])
+        self.assertEqual(set(self.complete("tokenizer", "")), {"train", "encode", "decode"})
+        self.assertEqual(set(self.complete("help", "")), names)
+
+    def test_flags_and_their_values(self):
+        shown = set(re.findall(r"^  (--[a-z-]+)", run("eval", "--help").stdout, re.MULTILINE))
+        self.assertEqual(set(self.complete("eval", "out", "--")), shown)
+        self.assertEqual(self.complete("tokenizer", "train", "a.txt", "--voc"), ["--vocab-size"])
+        self.assertEqual(self.complete("eval", "out", "--mode", ""), ["packed", "documents"])
+        self.assertEqual(self.complete("train", "smoke", "--resume", "=", "n"), ["never"])
+
+    def test_presets_keys_and_their_values(self):
+        presets = {row["name"] for row in json.loads(run("list", "presets", "--json").stdout)}
+        self.assertLessEqual(presets, set(self.complete("train", "")))
+        self.assertEqual(set(self.complete("plan", "smoke", "optimizer.")),
+                         {f"{key}=" for key in self.keys if key.startswith("optimizer.")})
+        self.assertLessEqual({f"--{key}=" for key in self.keys}, set(self.complete("plan", "smoke", "--")))
+        placements = [row["name"] for row in json.loads(run("list", "placements", "--json").stdout)]
+        self.assertEqual(self.complete("train", "smoke", "model.norm.placement", "="), placements)
+        self.assertEqual(self.complete("train", "smoke", "model.norm.placement", "=", "sand"), ["sandwich"])
+        self.assertEqual(self.complete("train", "smoke", "log.tensorboard", "=", "f"), ["false"])
+
+    def test_files_where_a_file_may_stand(self):
+        self.assertIn("usr", self.complete("generate", "us"))
+        self.assertIn("usr", self.complete("train", "smoke", "data.train", "=", "us"))
+        self.assertIn("usr", self.complete("eval", "out", "--text", "us"))
+
+    def test_what_to_list(self):
+        tables = re.search(r"Usage: train-llm list (\S+)", run("list", "--help").stdout).group(1).split("|")
+        self.assertEqual(self.complete("list", ""), tables)
 
 
 class List(unittest.TestCase):
@@ -78,6 +145,10 @@ class Usage(unittest.TestCase):
         (["schema", "x"], "unexpected argument 'x'"),
         (["schema", "a.b=c"], "unexpected argument 'a.b=c'"),
         (["a\nb"], "the command is 'a b'"),
+        (["eval", "out"], "--text is missing"),
+        (["prepare", "/etc/hosts"], "--tokenizer F.model and --output DIR"),
+        (["prepare", "/etc"], "--tokenizer F.model and --output DIR"),
+        (["prepare", "/etc/hosts", "--tokenizer", "/etc/hosts"], "--output is missing"),
     ]
 
     def test_a_wrong_command_line_ends_with_code_2_and_one_line(self):

@@ -1,20 +1,20 @@
-// How many threads can run at once.
+// How many threads can run at once, and how many do.
 #pragma once
 
-#include <sched.h>
-
-#include <algorithm>
 #include <cstdint>
-#include <thread>
 
 namespace fathom {
 
 /// Cores that this process may use, at least 1: those of its CPU affinity, as taskset and srun set
 /// it, which std::thread::hardware_concurrency ignores.
-inline int64_t num_cores() {
-  cpu_set_t set;
-  if (::sched_getaffinity(0, sizeof set, &set) == 0) return std::max(1, CPU_COUNT(&set));
-  return std::max(1U, std::thread::hardware_concurrency());
-}
+int64_t num_cores();
+
+/// Threads for work that several can share: what `set_num_threads` said, or else this process's
+/// share of its cores, at least 1.
+/// @param processes of this host that share the cores
+int64_t num_threads(int64_t processes = 1);
+
+/// For the whole process, from the next piece of work on. @param threads at least 1
+void set_num_threads(int64_t threads);
 
 }  // namespace fathom

@@ -21,4 +21,10 @@ std::optional<double> parse_number(std::string_view text, std::string& advice);
 /// YAML 1.1, YAML 1.2 and JSON takes it for a number.
 std::string format_number(double value);
 
+/// A loss as people read it: "5.4307".
+std::string loss_text(double nats);
+
+/// A perplexity as papers print it: "26.73", "1368.33"; from a million on "1.234e+06".
+std::string perplexity_text(double perplexity);
+
 }  // namespace fathom

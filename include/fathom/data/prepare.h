@@ -20,7 +20,7 @@ namespace fathom {
 struct PrepareOptions {
   ReadOptions read;
   bool add_bos = false;  ///< each document starts with BOS; each ends with EOS
-  int num_threads = 0;   ///< that tokenize; 0: as many as cores. Has no influence on the result
+  int num_threads = 0;   ///< that tokenize, which doesn't change the result; 0: as in base/cores.h
 
   static PrepareOptions from(const DataConfig& config);
 };

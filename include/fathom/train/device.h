@@ -38,8 +38,8 @@ std::vector<std::string> check_device(
 /// (pytorch/pytorch#188792): a resume would not have the bits of the run.
 void settle_vector_math();
 
-/// Sets LibTorch's threads (train.threads, default all cores), determinism, kernels and the CPU's
-/// allocator.
+/// Sets LibTorch's threads (train.threads, by default `num_threads()` of base/cores.h),
+/// determinism, kernels and the CPU's allocator.
 void apply_runtime_settings(const TrainConfig& config);
 
 /// What a bit-exact resume depends on: "threads 2, AVX2, LibTorch 2.11.0, fused kernels, cpu".
