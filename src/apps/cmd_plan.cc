@@ -1,6 +1,7 @@
 // train-llm plan: what a run would be and cost. Nothing is built, nothing is run, but for
 // --measure.
 
+#include <cmath>
 #include <cstdio>
 
 #include "apps/commands.h"
@@ -131,11 +132,12 @@ std::string time_text(const Json& plan) {
   if (!plan.contains("measured")) return row("hours", "plan --measure times some steps here");
   const Json& measured = plan["measured"];
   const auto hours = measured["hours"].get<double>();
-  char text[64];
-  std::snprintf(text, sizeof text, hours < 100 ? "%.3g" : "%.0f", hours);
+  char text[32];
+  std::snprintf(text, sizeof text, "%.3g", hours);
   return row("tokens per second",
              grouped(static_cast<int64_t>(measured["tokens_per_second"].get<double>()))) +
-         row("hours", cat(text, ", of training alone, by some steps of fewer layers on ",
+         row("hours", cat(hours < 100 ? text : grouped(std::llround(hours)),
+                          ", of training alone, by some steps of fewer layers on ",
                           measured["device"].get<std::string>(), ", ",
                           measured["numerics"].get<std::string>()));
 }

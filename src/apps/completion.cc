@@ -27,7 +27,7 @@ _train_llm_command() {
 }
 
 _train_llm() {
-  local IFS=$' \n' cur=${COMP_WORDS[COMP_CWORD]} command=${COMP_WORDS[1]} name= words= flags= config= files=yes
+  local IFS=$' \n' cur=${COMP_WORDS[COMP_CWORD]} command=${COMP_WORDS[1]} name= words= flags= config= files=yes prefix=
   local before=${COMP_WORDS[COMP_CWORD - 1]}
   COMPREPLY=()
   if [ "$COMP_CWORD" = 1 ]; then
@@ -37,7 +37,12 @@ _train_llm() {
   else
     [ -z "$(_train_llm_command "$command +")" ] || command="$command ${COMP_WORDS[2]}"
     eval "$(_train_llm_command "$command")"
-    if [ "$cur" = = ]; then
+    case $cur in # zsh, where "key=value" is one word
+      ?*=*) name=${cur%%=*} prefix=${cur%%=*}= cur=${cur#*=} ;;
+    esac
+    if [ -n "$name" ]; then
+      before='='
+    elif [ "$cur" = = ]; then
       name=$before cur=
     elif [ "$before" = = ]; then
       name=${COMP_WORDS[COMP_CWORD - 2]}
@@ -62,6 +67,7 @@ _train_llm() {
     COMPREPLY=("${COMPREPLY[@]}" $(compgen -f -- "$cur"))
     compopt -o filenames 2> /dev/null
   fi
+  [ -z "$prefix" ] || COMPREPLY=("${COMPREPLY[@]/#/$prefix}")
   case "${COMPREPLY[*]}" in *=) compopt -o nospace 2> /dev/null ;; esac
 }
 

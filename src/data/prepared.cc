@@ -100,8 +100,11 @@ TokenFile prepared_text(const std::vector<DataFile>& files, const DataConfig& co
       log.warn(cat(error.what(), "; preparing it again"));
     }
   }
-  Progress progress(title, static_cast<double>(total_bytes(files)));
-  const TokenFileInfo info = prepare(files, tokenizer, options, path, &progress, stop);
+  const auto prepare_in_sight = [&] {
+    Progress progress(title, static_cast<double>(total_bytes(files)));
+    return prepare(files, tokenizer, options, path, &progress, stop);
+  };
+  const TokenFileInfo info = prepare_in_sight();
   log.info(cat(title, ": ", info.num_documents, " documents, ", info.num_tokens, " tokens in ",
                path.string()));
   return TokenFile::open(path);

@@ -98,6 +98,7 @@ class Completion(unittest.TestCase):
         self.assertEqual(self.complete("train", "smoke", "model.norm.placement", "="), placements)
         self.assertEqual(self.complete("train", "smoke", "model.norm.placement", "=", "sand"), ["sandwich"])
         self.assertEqual(self.complete("train", "smoke", "log.tensorboard", "=", "f"), ["false"])
+        self.assertEqual(self.complete("train", "smoke", "model.norm.placement=sand"), ["model.norm.placement=sandwich"])
 
     def test_files_where_a_file_may_stand(self):
         self.assertIn("usr", self.complete("generate", "us"))
