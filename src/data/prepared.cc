@@ -32,11 +32,17 @@ class ChecksumMemory {
   }
 
   std::string checksum(const fs::path& path, const StopFlag& stop) {
+    return remember(path, [&] { return hash(path, stop); });
+  }
+
+  /// What `compute` says of a file, once for each state of it.
+  template <typename Compute>
+  std::string remember(const fs::path& path, const Compute& compute) {
     const FileIdentity identity = FileIdentity::of(path);
     const std::string key = cat(fs::absolute(path).string(), "|", identity.size, "|",
                                 identity.mtime_ns, "|", identity.inode, "|", identity.device);
     if (const auto found = known_.find(key); found != known_.end()) return found->second;
-    std::string checksum = hash(path, stop);
+    std::string checksum = compute();
     const auto now = std::chrono::system_clock::now().time_since_epoch();
     const int64_t age =
         std::chrono::duration_cast<std::chrono::nanoseconds>(now).count() - identity.mtime_ns;
@@ -47,8 +53,14 @@ class ChecksumMemory {
     return checksum;
   }
 
-  void save() const {
-    if (changed_) write_text_file(path_, Json(known_).dump(1));
+  void save(const Log& log) const {
+    if (!changed_) return;
+    try {
+      make_directories(path_.parent_path());
+      write_text_file(path_, Json(known_).dump(1));
+    } catch (const DiskError& error) {
+      log.warn(cat("checksums of data files are not remembered: ", error.what()));
+    }
   }
 
  private:
@@ -81,6 +93,17 @@ std::string cache_key(const std::vector<DataFile>& files, const PrepareOptions& 
   return key.hex_digest();
 }
 
+/// Opens a token file and, where that wasn't done before, reads all of it: ids that a disk or a
+/// copy got wrong would be trained on.
+TokenFile open_whole(const fs::path& path, ChecksumMemory& memory, const StopFlag& stop) {
+  TokenFile file = TokenFile::open(path);
+  memory.remember(path, [&] {
+    file.verify(stop);
+    return file.info().content_checksum;
+  });
+  return file;
+}
+
 TokenFile prepared_text(const std::vector<DataFile>& files, const DataConfig& config,
                         const Tokenizer& tokenizer, const std::string& title, const Log& log,
                         const StopFlag& stop) {
@@ -90,12 +113,14 @@ TokenFile prepared_text(const std::vector<DataFile>& files, const DataConfig& co
   const PrepareOptions options = PrepareOptions::from(config);
   ChecksumMemory memory(cache_dir);
   const std::string key = cache_key(files, options, tokenizer, memory, stop);
-  memory.save();
+  memory.save(log);
   constexpr size_t kNameDigits = 16;  // 64 bits: no two of a cache are alike by chance
   const fs::path path = cache_dir / (key.substr(0, kNameDigits) + ".tokens");
   if (fs::exists(path)) {
     try {
-      return TokenFile::open(path);
+      TokenFile file = open_whole(path, memory, stop);
+      memory.save(log);
+      return file;
     } catch (const DataError& error) {
       log.warn(cat(error.what(), "; preparing it again"));
     }
@@ -136,12 +161,14 @@ std::vector<TokenFile> prepared(const std::vector<std::string>& inputs, const Da
                                 const Log& log, const StopFlag& stop) {
   std::vector<DataFile> text;
   std::vector<TokenFile> files;
+  ChecksumMemory memory(config.cache_dir);
   for (const DataFile& file : find_files(inputs)) {
     if (file.is_token_file())
-      files.push_back(TokenFile::open(file.path));
+      files.push_back(open_whole(file.path, memory, stop));
     else
       text.push_back(file);
   }
+  memory.save(log);
   if (!text.empty())
     files.insert(files.begin(), prepared_text(text, config, tokenizer, title, log, stop));
   if (files.empty()) throw DataError(cat(title, ": no data files are given"));

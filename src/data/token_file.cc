@@ -80,7 +80,8 @@ std::string header_problem(const Header& header, uint64_t file_size) {
   if (header.version != kVersion)
     return cat("is a token file of version ", header.version, "; this program reads version ",
                kVersion, ": prepare the text again");
-  if (header.header_checksum != header_hash(header)) return "is corrupt: its header was altered";
+  if (header.header_checksum != header_hash(header) || header.zeros != decltype(header.zeros){})
+    return "is corrupt: its header was altered";
   if (header.file_size != file_size)
     return cat("is corrupt: it has ", file_size, " bytes and should have ", header.file_size);
   const uint64_t room =
@@ -207,12 +208,13 @@ void TokenFile::read(uint64_t begin, std::span<int64_t> out) const {
 void TokenFile::verify(const StopFlag& stop) const {
   check_unchanged();
   Sha256 hash;
-  std::span<const std::byte> rest = map_.bytes().subspan(kHeaderBytes);
-  while (!rest.empty()) {
+  const uint64_t size = map_.bytes().size();
+  std::vector<std::byte> buffer(std::min<uint64_t>(size, kBufferBytes));
+  for (uint64_t offset = kHeaderBytes; offset < size; offset += buffer.size()) {
     stop.check();
-    const auto block = rest.first(std::min(rest.size(), kBufferBytes));
+    const auto block = std::span(buffer).first(std::min<uint64_t>(buffer.size(), size - offset));
+    map_.read_at(offset, block);
     hash.update(block);
-    rest = rest.subspan(block.size());
   }
   if (hash.hex_digest() != info_.content_checksum)
     throw DataError(cat(path().string(), " is corrupt: its checksum differs; prepare it again"));

@@ -243,6 +243,25 @@ TEST(Prepared, MakesABrokenCacheFileAgain) {
   EXPECT_EQ(read_bytes(path), bytes);
 }
 
+TEST(Prepared, FindsAFlippedBitInEachByteOfATokenFile) {
+  const TemporaryFolder folder;
+  const std::string a = folder.write("a.txt", "kern nake");
+  const DataConfig config = config_in(folder);
+  const std::filesystem::path cached = prepared_path({a}, config);
+  const std::string bytes = read_bytes(cached);
+  for (size_t byte = 0; byte < bytes.size(); ++byte) {
+    std::string damaged = bytes;
+    damaged[byte] = static_cast<char>(damaged[byte] ^ (1 << byte % 8));
+    const std::string own = folder.write("own.tokens", damaged);
+    EXPECT_NE(data_error([&] { prepared_path({own}, config); }).find("own.tokens "),
+              std::string::npos)
+        << byte;
+    std::filesystem::rename(own, cached);
+    EXPECT_EQ(prepared_path({a}, config), cached);
+    EXPECT_EQ(read_bytes(cached), bytes) << "the cache isn't made again after byte " << byte;
+  }
+}
+
 TEST(Prepared, UsesTokenFilesOfThisTokenizerAsTheyAre) {
   const TemporaryFolder folder;
   prepare_files({folder.write("a.txt", "kern")}, folder / "a.tokens");

@@ -1,17 +1,15 @@
-// What the data tests share: a folder that goes away, packed files, a small tokenizer.
+// What the data tests share: packed files, a small tokenizer, and a folder that goes away.
 #pragma once
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 #include <zlib.h>
 #include <zstd.h>
 
-#include <filesystem>
-#include <fstream>
 #include <functional>
 #include <random>
 #include <string>
 
+#include "base/temporary_folder.h"
 #include "fathom/base/error.h"
 #include "fathom/base/file.h"
 #include "fathom/data/formats.h"
@@ -19,38 +17,6 @@
 #include "fathom/data/train_tokenizer.h"
 
 namespace fathom::testing {
-
-/// A new folder, removed at the end of the test.
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    std::string name = (std::filesystem::temp_directory_path() / "fathom-XXXXXX").string();
-    if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("mkdtemp failed");
-    path_ = name;
-  }
-  ~TemporaryFolder() { std::filesystem::remove_all(path_); }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-
-  std::string operator/(const std::string& name) const { return (path_ / name).string(); }
-  const std::filesystem::path& path() const { return path_; }
-
-  /// Writes a file, with its folders. @returns its path
-  std::string write(const std::string& name, std::string_view bytes) const {
-    const std::filesystem::path path = path_ / name;
-    std::filesystem::create_directories(path.parent_path());
-    std::ofstream(path, std::ios::binary) << bytes;
-    return path.string();
-  }
-
- private:
-  std::filesystem::path path_;
-};
-
-inline std::string read_bytes(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
 
 inline std::string gzip(std::string_view text) {
   z_stream stream{};

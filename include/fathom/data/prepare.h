@@ -39,7 +39,8 @@ TokenFileInfo prepare(const std::vector<DataFile>& files, const Tokenizer& token
                       Progress* progress, const StopFlag& stop);
 
 /// The token files of `inputs` (DataConfig::train or ::validation). What is a token file already is
-/// opened after a check that this tokenizer made it. All text together becomes one token file,
+/// read in full, once for each state of the file, and checked: that it is whole, and that this
+/// tokenizer made it. All text together becomes one token file,
 /// CACHE_DIR/KEY.tokens, first in the list; KEY is the SHA-256 of the tokenizer, the options and
 /// the files' contents, so nothing is done twice. Checksums of files are remembered by size, time
 /// and inode.
