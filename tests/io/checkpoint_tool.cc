@@ -4,7 +4,6 @@
 //   keep ROOT COUNT          keep_last
 //   leftovers ROOT           remove_leftovers
 //   newest ROOT              prints the step and TEXT of the newest valid checkpoint
-//   nothing                  ends at once, for the system calls of any program's start
 #include <iostream>
 #include <string>
 
@@ -46,8 +45,8 @@ int run(const std::vector<std::string>& arguments) {
     remove_leftovers(arguments[1], kNeverStops);
   } else if (command == "newest" && arguments.size() == 2) {
     newest(arguments[1]);
-  } else if (command != "nothing") {
-    std::cerr << "usage: checkpoint_tool save|keep|leftovers|newest|nothing ...\n";
+  } else {
+    std::cerr << "usage: checkpoint_tool save|keep|leftovers|newest ...\n";
     return 2;
   }
   return 0;

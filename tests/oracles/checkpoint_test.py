@@ -11,8 +11,8 @@ import subprocess
 import tempfile
 
 import support
+from faults import CHANGES, Tracer
 
-KILLED = ("openat", "mkdir", "write", "fsync", "rename", "unlink", "unlinkat", "rmdir", "close")
 FAILURES = {"ENOSPC": ("openat", "mkdir", "write", "fsync", "rename"),
             "EIO": ("openat", "mkdir", "write", "fsync", "rename", "close", "read")}
 MESSAGES = {"ENOSPC": "No space left on device", "EIO": "Input/output error"}
@@ -23,46 +23,31 @@ class Sweep:
     """Runs the tool on fresh copies of a directory with two checkpoints, one fault at a time."""
 
     def __init__(self, tool, directory):
-        self.tool = tool
+        self.tool, self.tracer = tool, Tracer(tool, directory)
         self.base = directory / "base"
         self.root = directory / "root"
-        self.log = directory / "strace.log"
         self.points = 0
         for step in ("1", "2"):
             self.run(["save", self.base, step, OLD])
-        # Calls that come before main, in every program.
-        self.start_calls = self.count_calls(["nothing"])
 
     def run(self, arguments):
-        done = subprocess.run([self.tool, *arguments], check=True, text=True,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        done = subprocess.run([self.tool, *arguments], check=True, text=True, capture_output=True)
         assert not done.stderr, done.stderr  # no checkpoint is ever skipped as damaged
         return done.stdout.strip()
-
-    def count_calls(self, arguments):
-        subprocess.run(["strace", "-f", "-o", self.log, self.tool, *arguments], check=True)
-        counts = {}
-        for call in re.findall(r"^\d+ +(\w+)\(", self.log.read_text(errors="replace"), re.M):
-            counts[call] = counts.get(call, 0) + 1
-        return counts
 
     def reset(self):
         shutil.rmtree(self.root, ignore_errors=True)
         shutil.copytree(self.base, self.root)
 
     def faults(self, command, call, fault):
-        """For every call of the kind after main began: (N, the finished process)."""
+        """For every call of the kind on the directory: (N, the finished process)."""
         self.reset()
-        first = self.start_calls.get(call, 0) + 1
-        last = self.count_calls(command).get(call, 0)
-        for n in range(first, last + 1):
+        for point in self.tracer.points(command, [call], self.root):
             self.reset()
-            done = subprocess.run(
-                ["strace", "-f", "-o", self.log, "-e", f"trace={call}",
-                 "-e", f"inject={call}:{fault}:when={n}", self.tool, *command],
-                check=False, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            done, reached = self.tracer.inject(command, point, fault)
+            assert reached, f"{command[0]}: {point} wasn't reached"
             self.points += 1
-            yield n, done
+            yield point[1], done
 
     def newest(self):
         """(step, first content) of the newest valid checkpoint, and that it is whole."""
@@ -72,7 +57,7 @@ class Sweep:
 
 
 def check_kills(sweep, command, allowed):
-    for call in KILLED:
+    for call in CHANGES:
         for n, done in sweep.faults(command, call, "signal=SIGKILL"):
             where = f"{command[0]}: killed before {call} {n}"
             assert done.returncode == -9, f"{where}: exit {done.returncode} {done.stderr}"
@@ -105,13 +90,11 @@ def check_failures(sweep, command, old, new):
 
 def main():
     tool = support.arguments(__doc__).tool.resolve()
-    probe = shutil.which("strace") and subprocess.run(
-        ["strace", "-o", "/dev/null", "-e", "inject=write:error=EIO:when=9999", tool, "nothing"],
-        check=False, stderr=subprocess.PIPE)
-    if not probe or probe.returncode != 0:
-        support.skip("strace is missing, or this machine doesn't let it trace")
     with tempfile.TemporaryDirectory() as name:
-        sweep = Sweep(tool, pathlib.Path(name))
+        try:
+            sweep = Sweep(tool, pathlib.Path(name))
+        except support.NotHere as reason:
+            support.skip(reason)
         root = sweep.root
         save, replace = ["save", root, "3", NEW], ["save", root, "2", NEW]
         old = ("2", OLD)

@@ -1,56 +1,24 @@
-"""A run that is killed, stopped or restarted is the same run: losses and weights, bit for bit."""
+"""A run that is stopped or restarted is the same run: losses and weights, bit for bit. (soak_test.py kills it.)"""
 
 import pathlib
-import random
 import shutil
 import signal
-import subprocess
 import tempfile
-import time
 
 import support
 from runs import Runs
 
-options = support.arguments(__doc__, seed=0, kills=20)
+options = support.arguments(__doc__)
 STEPS = 120
 KEYS = [f"train.max_steps={STEPS}", "checkpoint.interval=7", "eval.interval=10", "log.interval=1"]
 
 
 def start(runs, out, *keys):
-    return subprocess.Popen([runs.train_llm, *runs.train_arguments(out, *KEYS, f"data.validation={runs.text}", *keys)],
-                            cwd=runs.folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    return runs.start(*runs.train_arguments(out, *KEYS, f"data.validation={runs.text}", *keys))
 
 
 def same_run(runs, out):
-    assert runs.losses(out) == runs.losses("straight"), "the losses differ"
-    evaluations = lambda name: [(r["step"], r["val/loss"]) for r in runs.metrics(name) if r["event"] == "eval"]
-    assert evaluations(out) == evaluations("straight"), "the evaluations differ"
-    assert runs.weights(out, STEPS) == runs.weights("straight", STEPS), "the weights differ"
-
-
-def killed_at_random(runs):
-    """kill -9 at random times, some in the start-up and some in a save."""
-    seed = options.seed or random.randrange(1 << 30)
-    print(f"killed_at_random: --seed {seed}")
-    generator = random.Random(seed)
-    began = time.monotonic()
-    start(runs, "timed").communicate()
-    length = time.monotonic() - began
-    kills = resumes = 0
-    while kills < options.kills:
-        process = start(runs, "killed")
-        time.sleep(generator.uniform(0.0, length * 0.5))
-        killed = process.poll() is None
-        process.send_signal(signal.SIGKILL)
-        resumes += "resumed" in process.communicate()[1]
-        kills += killed
-        if not killed:  # it was done before all kills: compare, and once more from the start
-            same_run(runs, "killed")
-            shutil.rmtree(runs.folder / "killed")
-    start(runs, "killed").communicate()
-    same_run(runs, "killed")
-    print(f"{kills} kills, {resumes} resumes")
-    assert resumes >= kills // 4, "too few kills came after a checkpoint"
+    runs.assert_same_run(out, "straight", STEPS)
 
 
 def stopped_by_signals(runs):
@@ -137,7 +105,6 @@ def verifies_itself(runs):
 with tempfile.TemporaryDirectory() as scratch:
     small = Runs(options.train_llm, pathlib.Path(scratch))
     start(small, "straight").communicate()
-    killed_at_random(small)
     stopped_by_signals(small)
     a_long_evaluation_is_interrupted(small)
     falls_back(small)

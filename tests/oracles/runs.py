@@ -26,6 +26,11 @@ class Runs:
         assert result.returncode == 0, f"{arguments} ended with {result.returncode}: {result.stderr[-2000:]}"
         return result
 
+    def start(self, *arguments):
+        """A process that goes on beside the test."""
+        return subprocess.Popen([self.train_llm, *map(str, arguments)], cwd=self.folder, stdout=subprocess.DEVNULL,
+                                stderr=subprocess.PIPE, text=True)
+
     def train_arguments(self, out, *overrides):
         return ["train", "smoke", f"data.train={self.text}", f"data.tokenizer={self.tokenizer}", f"train.out_dir={out}",
                 *overrides]
@@ -36,9 +41,18 @@ class Runs:
     def losses(self, out):
         return [(r["step"], r["train/loss"]) for r in self.metrics(out) if r["event"] == "train"]
 
+    def evaluations(self, out):
+        return [(r["step"], r["val/loss"]) for r in self.metrics(out) if r["event"] == "eval"]
+
     def checkpoint(self, out, step):
         return self.folder / out / "checkpoints" / f"step-{step:08d}"
 
     def weights(self, out, step):
         """Everything that a run computed, byte for byte."""
         return [(self.checkpoint(out, step) / f"{name}.safetensors").read_bytes() for name in ("model", "optimizer")]
+
+    def assert_same_run(self, out, straight, step):
+        """Two runs computed the same, bit for bit, up to a step."""
+        assert self.losses(out) == self.losses(straight), f"the losses of {out} and {straight} differ"
+        assert self.evaluations(out) == self.evaluations(straight), f"the evaluations of {out} and {straight} differ"
+        assert self.weights(out, step) == self.weights(straight, step), f"the weights of {out} and {straight} differ"

@@ -13,6 +13,10 @@ import sys
 SKIPPED = 77  # CTest's SKIP_RETURN_CODE
 
 
+class NotHere(Exception):
+    """What this machine doesn't allow, and why."""
+
+
 def skip(reason):
     """Ends the script; CTest shows the test as skipped."""
     print(f"skipped: {reason}")
