@@ -105,7 +105,7 @@ class Process:
     def measure(self):
         data = self.run.config["data"]
         words = ["diagnose", self.run.folder, "--tokens", *self.data.validation, "--probe", "variance", "--json", "--mode",
-                 data.get("mode", "documents"), "--sequence-length", data.get("sequence_length", 256), "--max-tokens",
+                 data.get("mode", "packed"), "--sequence-length", data.get("sequence_length", 256), "--max-tokens",
                  VARIANCE_TOKENS]
         self.training = False
         self.start(words, self.run.folder / "variance.json")

@@ -41,10 +41,16 @@ std::string see_help(const Command& command) {
 std::string unknown_flag(const std::string& name, const Command& command, const Choices& choices) {
   std::vector<std::string> names;
   for (const Flag& flag : all_flags(command)) names.push_back(flag.name);
-  std::string nearest = nearest_name(name, names);
-  if (nearest.empty() && command.takes_config) nearest = nearest_name(name, key_paths(choices));
-  const std::string hint =
-      nearest.empty() ? see_help(command) : cat("; did you mean --", nearest, "?");
+  const std::string nearest = nearest_name(name, names);
+  std::string hint = nearest.empty() ? see_help(command) : cat("; did you mean --", nearest, "?");
+  if (nearest.empty() && command.takes_config) {
+    const KeyAdvice key = key_advice(name, choices);
+    if (!key.path.empty())
+      hint =
+          cat("; did you mean --", key.path, "?", key.note.empty() ? "" : cat(" (", key.note, ")"));
+    else if (!key.note.empty())
+      hint = key.text();
+  }
   return cat(command.name, " has no flag --", name, hint);
 }
 

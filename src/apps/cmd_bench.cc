@@ -187,9 +187,9 @@ void run_paced(Bench& bench, const RunConfig& config, int64_t steps, const Invoc
 }
 
 int run(Invocation& invocation) {
-  const LoadedConfig loaded = invocation.load_config();
-  const RunConfig& config = loaded.config;
+  RunConfig config = invocation.load_config().config;
   const int64_t steps = invocation.integer("steps", 10, 1, 1'000'000);
+  if (!config.knows_steps()) config.train.steps_of_epochs = steps;  // no data is read here
   const torch::Device device = choose_device(config.train.device);
   for (const std::string& line : check_device(config, device)) invocation.log().warn(line);
   apply_runtime_settings(config.train);

@@ -76,8 +76,10 @@ int run(Invocation& invocation) {
   if (fs::exists(scratch))
     throw ConfigError(cat(scratch.string(), " exists; remove it, or choose another train.out_dir"));
   std::vector<std::string> common = {invocation.arguments()[0]};
-  for (const Override& o : invocation.overrides())
-    common.push_back(cat("--", o.path, "=", o.value));
+  for (const Override& o : invocation.overrides()) {
+    const bool is_length = o.path == "train.max_tokens" || o.path == "train.max_epochs";
+    if (!is_length) common.push_back(cat("--", o.path, "=", o.value));
+  }
   if (invocation.has("threads")) common.push_back(cat("--threads=", invocation.threads()));
   const auto train = [&](const char* name, int64_t steps) {
     std::vector<std::string> words = common;

@@ -19,6 +19,7 @@
 #include "apps/threads.h"
 #include "fathom/base/cores.h"
 #include "fathom/base/error.h"
+#include "fathom/config/errors.h"
 #include "fathom/train/choices.h"
 
 namespace fathom {
@@ -93,7 +94,7 @@ int run_command_line(std::vector<std::string> words, const StopFlag& stop) {
   return command.run(invocation);
 }
 
-/// One line on stderr. @returns `exit_code`
+/// A line on stderr. @returns `exit_code`
 int report(std::string message, int exit_code) {
   std::replace(message.begin(), message.end(), '\n', ' ');
   std::fprintf(stderr, "train-llm: %s\n", message.c_str());
@@ -131,6 +132,9 @@ int main(int argc, char** argv) {
   fathom::install_signal_handlers(stop);
   try {
     return fathom::run_command_line({argv + 1, argv + argc}, stop);
+  } catch (const fathom::ConfigErrors& errors) {
+    for (const std::string& line : errors.lines()) fathom::report(line, errors.exit_code());
+    return errors.exit_code();
   } catch (const fathom::Error& error) {
     return fathom::report(error.what(), error.exit_code());
   } catch (const std::bad_alloc&) {

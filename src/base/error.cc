@@ -1,6 +1,7 @@
 #include "fathom/base/error.h"
 
 #include <algorithm>
+#include <cctype>
 #include <cstring>
 #include <numeric>
 
@@ -39,11 +40,19 @@ std::string join(const std::vector<std::string>& names, std::string_view separat
   return joined;
 }
 
+std::string folded_name(std::string_view name) {
+  std::string text(name);
+  for (char& c : text)
+    c = c == '-' ? '_' : static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return text;
+}
+
 std::string nearest_name(std::string_view name, const std::vector<std::string>& names) {
   std::string best;
-  size_t best_distance = name.size() / 3 + 2;  // a third of the letters may differ
+  // Two letters may differ, three in a long name; case and '-' for '_' don't count.
+  size_t best_distance = name.size() < 3 ? 2 : name.size() < 9 ? 3 : 4;
   for (const std::string& candidate : names) {
-    const size_t distance = edit_distance(name, candidate);
+    const size_t distance = edit_distance(folded_name(name), folded_name(candidate));
     if (distance < best_distance) {
       best = candidate;
       best_distance = distance;

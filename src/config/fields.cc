@@ -90,9 +90,23 @@ void Fields::when(const std::string& condition, std::function<bool()> has_effect
   fields_.push_back({prefix_ + name, value, limits, {}, doc, condition, std::move(has_effect)});
 }
 
-void Fields::rivals(const std::string& one, const std::string& other) {
-  declared(prefix_ + one).rival = prefix_ + other;
-  declared(prefix_ + other).rival = prefix_ + one;
+void Fields::rivals(const std::vector<std::string>& names) {
+  for (const std::string& name : names) {
+    for (const std::string& other : names) {
+      if (other != name) declared(prefix_ + name).rivals.push_back(prefix_ + other);
+    }
+  }
+}
+
+void Fields::alternative(const std::string& other, const std::string& name,
+                         std::optional<double>* value, const std::string& doc, Limits limits) {
+  Field& first = declared(prefix_ + other);
+  Field second{prefix_ + name, value, limits, {}, doc, first.condition, first.has_effect};
+  first.has_effect = [before = first.has_effect, value] {
+    return !value->has_value() && (!before || before());
+  };
+  fields_.push_back(std::move(second));
+  rivals({other, name});
 }
 
 const Field* Fields::find(const std::string& path) const {

@@ -1,14 +1,17 @@
 #include "fathom/config/load.h"
 
 #include <algorithm>
+#include <cctype>
 #include <set>
 #include <stdexcept>
 
+#include "config/advice.h"
 #include "config/source.h"
 #include "config/tree_builder.h"
 #include "config/value.h"
 #include "fathom/base/error.h"
 #include "fathom/base/names.h"
+#include "fathom/config/errors.h"
 
 namespace fathom {
 namespace {
@@ -20,6 +23,18 @@ constexpr const char* kDefault = "default";
 std::string section_of(const std::string& path) {
   const size_t dot = path.rfind('.');
   return dot == std::string::npos ? "" : path.substr(0, dot);
+}
+
+/// Whether a text has this name, as a word of its own.
+bool mentions(const std::string& text, const std::string& name) {
+  const auto is_in_name = [&](size_t at) {
+    return at < text.size() &&
+           (std::isalnum(static_cast<unsigned char>(text[at])) != 0 || text[at] == '_');
+  };
+  for (size_t at = text.find(name); at != std::string::npos; at = text.find(name, at + 1)) {
+    if (!(at > 0 && is_in_name(at - 1)) && !is_in_name(at + name.size())) return true;
+  }
+  return false;
 }
 
 /// A config in the making.
@@ -36,23 +51,28 @@ class Loader {
 
   void apply(const Source& source) {
     ++layer_;
-    if (source.root.kind != Node::Kind::kMap)
-      throw ConfigError(cat(source.label, ": a config holds keys and sections (",
-                            join(names_in("")), "), but this file ",
-                            source.root.kind == Node::Kind::kNull ? "is empty" : "does not"));
-    apply_section(source.label, "", source.root);
+    errors_.insert(errors_.end(), source.duplicates.begin(), source.duplicates.end());
+    if (source.root.kind == Node::Kind::kMap) return apply_section(source.label, "", source.root);
+    errors_.push_back(cat(source.label, ": a config holds keys and sections (", join(names_in("")),
+                          "), but this file ",
+                          source.root.kind == Node::Kind::kNull ? "is empty" : "does not"));
   }
 
   void apply(const std::vector<Override>& overrides) {
     ++layer_;
     for (const Override& override : overrides) {
-      check_text(override.path + override.value, kCommandLine);
-      const Field* field = fields_.find(override.path);
-      if (field == nullptr) reject_unknown(kCommandLine, override.path);
-      set(*field, typed_value(*field, override.value, kCommandLine), kCommandLine);
+      collect([&] {
+        check_text(override.path + override.value, kCommandLine);
+        const Field* field = fields_.find(override.path);
+        if (field == nullptr) reject_unknown(kCommandLine, override.path);
+        set(
+            *field, [&] { return typed_value(*field, override.value, kCommandLine); },
+            kCommandLine);
+      });
     }
   }
 
+  bool has_errors() const { return !errors_.empty(); }
   const std::string& init_from() const { return config_.train.init_from; }
 
   /// Makes a model's values the defaults of model.*. Call it before anything is applied.
@@ -66,8 +86,8 @@ class Loader {
     }
   }
 
-  /// @throws ConfigError for a key that makes the model another than `start_from` was given
-  void require_start(const std::string& directory) {
+  /// Finds keys that make the model another than `start_from` was given.
+  void check_start(const std::string& directory) {
     RunConfig start;
     Fields start_fields(choices_);
     start.model = start_.model;
@@ -79,7 +99,7 @@ class Loader {
                         !field.path.starts_with("model.");
       const std::string theirs = yaml_value(start_fields.all()[i]);
       if (free || yaml_value(field) == theirs) continue;
-      throw ConfigError(cat(origin(field.path), ": ", field.path, " is ", yaml_value(field),
+      errors_.push_back(cat(origin(field.path), ": ", field.path, " is ", yaml_value(field),
                             ", but the model of train.init_from (", directory, ") has ",
                             theirs.empty() ? "its default" : theirs,
                             "; leave the key (or the preset) out"));
@@ -97,18 +117,19 @@ class Loader {
     return paths;
   }
 
-  /// @throws ConfigError for the first of `paths` that has no effect in the end either
-  void reject_ineffective(const std::set<std::string>& paths) const {
+  /// Finds those of `paths` that have no effect in the end either.
+  void check_effect(const std::set<std::string>& paths) {
     for (const Field& field : fields_.all()) {
       if (!paths.contains(field.path) || field.has_effect()) continue;
-      throw ConfigError(cat(origin(field.path), ": ", field.path, " is ", yaml_value(field),
+      if (doubtful_.contains(field.path) || is_doubtful(field.condition)) continue;
+      errors_.push_back(cat(origin(field.path), ": ", field.path, " is ", yaml_value(field),
                             ", but has no effect: it counts where ", field.condition,
                             current_value(field.condition), "; remove it, or change that"));
     }
   }
 
   /// Gives keys without effect their defaults, so that the config equals the one that its dump
-  /// describes. @throws ConfigError where keys contradict each other
+  /// describes. @throws ConfigError for all that is wrong, also where keys contradict each other
   LoadedConfig finish(const std::string& label) {
     RunConfig defaults;
     Fields default_fields(choices_);
@@ -122,10 +143,13 @@ class Loader {
       }
       origins[field.path] = origin(field.path);
     }
-    if (const std::string broken = config_.inconsistency(); !broken.empty()) {
-      const std::string at = origin(broken.substr(0, broken.find(' ')));
-      throw ConfigError(cat(at == kDefault ? label : at, ": ", broken));
+    const bool is_complete = !has_errors();  // else a key that isn't set may be a misspelt one
+    for (const std::string& broken : config_.inconsistencies()) {
+      const std::string at = origin(broken.substr(0, broken.find_first_of(" ,")));
+      if (at == kDefault ? is_complete : !is_doubtful(broken))
+        errors_.push_back(cat(at == kDefault ? label : at, ": ", broken));
     }
+    if (has_errors()) throw ConfigErrors(errors_);
     return {config_, origins};
   }
 
@@ -135,31 +159,71 @@ class Loader {
     int layer;
   };
 
-  void apply_section(const std::string& label, const std::string& prefix, const Node& section) {
-    for (const auto& [name, value] : section.entries) {
-      const std::string path = prefix + name;
-      const std::string where = cat(label, ":", value.line);
-      const Field* field = name.find('.') == std::string::npos ? fields_.find(path) : nullptr;
-      if (field != nullptr) {
-        set(*field, value, where);
-      } else if (!sections_.contains(path)) {
-        reject_unknown(where, path);
-      } else if (value.kind != Node::Kind::kMap) {
-        throw ConfigError(cat(where, ": ", path, " is not a value but a section; write its keys (",
-                              join(names_in(path)), ") below it, indented"));
-      } else {
-        apply_section(label, path + ".", value);
-      }
+  /// Does a part of the work; what it throws is kept, so that all mistakes are found at once.
+  template <typename Work>
+  void collect(const Work& work) {
+    try {
+      work();
+    } catch (const ConfigError& error) {
+      errors_.emplace_back(error.what());
     }
   }
 
-  void set(const Field& field, const Node& value, const std::string& where) {
-    assign(field, value, where);
+  /// Whether a rule is about a key that couldn't be read: it may be broken for that alone.
+  bool is_doubtful(const std::string& rule) const {
+    return std::any_of(doubtful_.begin(), doubtful_.end(), [&](const std::string& path) {
+      return mentions(rule, path.substr(path.rfind('.') + 1));
+    });
+  }
+
+  void apply_section(const std::string& label, const std::string& prefix, const Node& section) {
+    for (const auto& [name, value] : section.entries)
+      collect([&] { apply_entry(label, prefix, name, value); });
+  }
+
+  void apply_entry(const std::string& label, const std::string& prefix, const std::string& name,
+                   const Node& value) {
+    const std::string path = prefix + name;
+    const std::string where = cat(label, ":", value.line);
+    const Field* field = name.find('.') == std::string::npos ? fields_.find(path) : nullptr;
+    if (field != nullptr) {
+      set(
+          *field, [&] { return value; }, where);
+    } else if (!sections_.contains(path)) {
+      reject_unknown(where, path);
+    } else if (value.kind != Node::Kind::kMap) {
+      throw ConfigError(cat(where, ": ", path, " is not a value but a section; write its keys (",
+                            join(names_in(path)), ") below it, indented"));
+    } else {
+      apply_section(label, path + ".", value);
+    }
+  }
+
+  /// @param value gives the node
+  template <typename Value>
+  void set(const Field& field, const Value& value, const std::string& where) {
+    doubtful_.insert(field.path);
+    assign(field, value(), where);
+    doubtful_.erase(field.path);
     settings_[field.path] = {where, layer_};
-    const auto rival = settings_.find(field.rival);
-    if (rival == settings_.end() || rival->second.layer == layer_) return;
-    std::visit([](auto* old) { *old = std::remove_pointer_t<decltype(old)>(); },
-               fields_.find(field.rival)->value);
+    for (const std::string& path : field.rivals) replace_rival(field, path);
+  }
+
+  /// Forgets what an earlier layer says of a rival of `field`.
+  void replace_rival(const Field& field, const std::string& path) {
+    const auto rival = settings_.find(path);
+    if (rival == settings_.end()) return;
+    if (rival->second.layer == layer_) {
+      const bool in_order = fields_.find(path) < &field;
+      const std::string first = in_order ? path : field.path;
+      doubtful_.insert({path, field.path});
+      throw ConfigError(cat(origin(first), ": ", first, " and ", in_order ? field.path : path,
+                            " are both set; drop one"));
+    }
+    RunConfig defaults;
+    Fields default_fields(choices_);
+    defaults.declare(default_fields);
+    copy_value(*default_fields.find(path), *fields_.find(path));
     settings_.erase(rival);
   }
 
@@ -176,7 +240,7 @@ class Loader {
     return names;
   }
 
-  [[noreturn]] void reject_unknown(const std::string& where, const std::string& path) const {
+  [[noreturn]] void reject_unknown(const std::string& where, const std::string& path) {
     std::string hint;
     if (path == "extends") {
       hint = "; it belongs in a file";
@@ -185,10 +249,9 @@ class Loader {
     } else if (fields_.find(path) != nullptr) {
       hint = "; in a file, write a section for each dot";
     } else {
-      std::vector<std::string> known(sections_.begin(), sections_.end());
-      for (const Field& field : fields_.all()) known.push_back(field.path);
-      known.push_back("extends");
-      hint = did_you_mean(path, known);
+      const KeyAdvice advice = advice_for(path, fields_);
+      if (fields_.find(advice.path) != nullptr) doubtful_.insert(advice.path);
+      hint = advice.text();
     }
     const std::string section = sections_.contains(section_of(path)) ? section_of(path) : "";
     if (hint.empty())
@@ -214,6 +277,8 @@ class Loader {
   Fields fields_;
   std::set<std::string> sections_;
   std::map<std::string, Setting> settings_;
+  std::vector<std::string> errors_;
+  std::set<std::string> doubtful_;  // keys that were meant to be set and aren't
   int layer_ = 0;
 };
 
@@ -223,7 +288,7 @@ std::string init_from_of(const std::vector<Source>& sources, const std::vector<O
   Loader loader(choices);
   for (const Source& source : sources) loader.apply(source);
   loader.apply(overrides);
-  return loader.init_from();
+  return loader.has_errors() ? "" : loader.init_from();
 }
 
 }  // namespace
@@ -242,20 +307,18 @@ LoadedConfig load_run_config(const std::string& name_or_path,
   std::set<std::string> suspects = loader.ineffective();
   loader.apply(overrides);
   suspects.merge(loader.ineffective());
-  loader.reject_ineffective(suspects);
-  if (!init_from.empty()) loader.require_start(init_from);
+  loader.check_effect(suspects);
+  if (!init_from.empty()) loader.check_start(init_from);
   return loader.finish(sources.back().label);
 }
 
 void apply_overrides(const Fields& fields, const std::vector<Override>& overrides) {
-  std::vector<std::string> known;
-  for (const Field& field : fields.all()) known.push_back(field.path);
   for (const Override& override : overrides) {
     check_text(override.path + override.value, kCommandLine);
     const Field* field = fields.find(override.path);
     if (field == nullptr)
       throw ConfigError(cat(kCommandLine, ": unknown key '", override.path, "'",
-                            did_you_mean(override.path, known)));
+                            advice_for(override.path, fields).text()));
     assign(*field, typed_value(*field, override.value, kCommandLine), kCommandLine);
   }
   for (const Override& override : overrides) {
@@ -273,6 +336,13 @@ std::vector<std::string> key_paths(const Choices& choices) {
   std::vector<std::string> paths;
   for (const Field& field : fields.all()) paths.push_back(field.path);
   return paths;
+}
+
+KeyAdvice key_advice(const std::string& name, const Choices& choices) {
+  RunConfig config;
+  Fields fields(choices);
+  config.declare(fields);
+  return advice_for(name, fields);
 }
 
 bool is_boolean_key(const std::string& path, const Choices& choices) {

@@ -121,32 +121,37 @@ double parameters_at_least(const ModelConfig& model) {
 
 }  // namespace
 
-std::string ModelConfig::inconsistency() const {
+std::vector<std::string> ModelConfig::inconsistencies() const {
+  std::vector<std::string> broken;
   if (!head_dim && hidden_size % num_attention_heads != 0)
-    return cat("model.hidden_size is ", hidden_size, ", not a multiple of num_attention_heads (",
-               num_attention_heads, "); change one, or set model.head_dim");
-  if (head_size() % 2 != 0)
-    return cat("model.head_dim is ", head_size(), "; rotary embedding needs an even number");
+    broken.push_back(cat("model.hidden_size is ", hidden_size,
+                         ", not a multiple of num_attention_heads (", num_attention_heads,
+                         "); change one, or set model.head_dim"));
+  else if (head_size() % 2 != 0)
+    broken.push_back(
+        cat("model.head_dim is ", head_size(), "; rotary embedding needs an even number"));
   if (num_attention_heads % key_value_heads() != 0)
-    return cat("model.num_key_value_heads is ", key_value_heads(),
-               "; it must divide num_attention_heads (", num_attention_heads, ")");
+    broken.push_back(cat("model.num_key_value_heads is ", key_value_heads(),
+                         "; it must divide num_attention_heads (", num_attention_heads, ")"));
   if (parameters_at_least(*this) > kMaxParameters)
-    return cat("model.num_hidden_layers is ", num_hidden_layers, ", with hidden_size ", hidden_size,
-               " and intermediate_size ", intermediate_size,
-               ": more than 1e14 parameters; lower one");
+    broken.push_back(cat("model.num_hidden_layers is ", num_hidden_layers, ", with hidden_size ",
+                         hidden_size, " and intermediate_size ", intermediate_size,
+                         ": more than 1e14 parameters; lower one"));
   if (norm.post_layers && *norm.post_layers > num_hidden_layers)
-    return cat("model.norm.post_layers is ", *norm.post_layers, "; the model has ",
-               num_hidden_layers, " layers");
+    broken.push_back(cat("model.norm.post_layers is ", *norm.post_layers, "; the model has ",
+                         num_hidden_layers, " layers"));
   if (rope_scaling.rope_type == "dynamic" && head_size() < 4)
-    return cat("model.head_dim is ", head_size(), "; rope_type dynamic needs at least 4");
+    broken.push_back(
+        cat("model.head_dim is ", head_size(), "; rope_type dynamic needs at least 4"));
   if (rope_scaling.rope_type == "yarn" && rope_scaling.beta_fast < rope_scaling.beta_slow)
-    return cat("model.rope_scaling.beta_fast is ", rope_scaling.beta_fast,
-               "; it must be at least beta_slow (", rope_scaling.beta_slow, ")");
+    broken.push_back(cat("model.rope_scaling.beta_fast is ", rope_scaling.beta_fast,
+                         "; it must be at least beta_slow (", rope_scaling.beta_slow, ")"));
   if (rope_scaling.rope_type == "llama3" &&
       rope_scaling.high_freq_factor <= rope_scaling.low_freq_factor)
-    return cat("model.rope_scaling.high_freq_factor is ", rope_scaling.high_freq_factor,
-               "; it must be above low_freq_factor (", rope_scaling.low_freq_factor, ")");
-  return "";
+    broken.push_back(cat("model.rope_scaling.high_freq_factor is ", rope_scaling.high_freq_factor,
+                         "; it must be above low_freq_factor (", rope_scaling.low_freq_factor,
+                         ")"));
+  return broken;
 }
 
 }  // namespace fathom

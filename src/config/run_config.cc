@@ -1,5 +1,7 @@
 #include "fathom/config/run_config.h"
 
+#include <cmath>
+
 #include "fathom/base/error.h"
 
 namespace fathom {
@@ -10,8 +12,8 @@ void DataConfig::declare(Fields& f) {
   f.add("tokenizer", &tokenizer, "SentencePiece .model file");
   f.add("sequence_length", &sequence_length, "tokens in a row",
         {.at_least = 2, .at_most = 1 << 24});
-  f.one_of("mode", mode, {"documents", "packed"},
-           "documents: one document a row, cut or padded; packed: documents joined, cut in rows");
+  f.one_of("mode", mode, {"packed", "documents"},
+           "packed: documents joined, cut in rows; documents: one document a row, cut or padded");
   f.when(
       "data.mode is packed", [this] { return mode == "packed"; }, "document_attention",
       &document_attention, "attention stays within a document");
@@ -20,6 +22,9 @@ void DataConfig::declare(Fields& f) {
   f.add("validation_tokens", &validation_tokens, "tokens that an evaluation scores, at most",
         {.at_least = 1});
   f.add("text_field", &text_field, "field of a JSON document that holds its text");
+  f.one_of("on_missing_text", on_missing_text, {"error", "skip"},
+           "a JSON document whose text is missing, null or no text; error: stop and name it; skip: "
+           "leave it out");
   f.one_of("on_invalid_utf8", on_invalid_utf8, {"error", "replace", "skip"},
            "error: stop and name the byte; replace: by U+FFFD; skip: leave the document out");
   f.add("max_document_bytes", &max_document_bytes, "longest JSON line that is read",
@@ -28,11 +33,14 @@ void DataConfig::declare(Fields& f) {
 }
 
 void TrainConfig::declare(Fields& f) {
-  f.add("max_steps", &max_steps, "optimizer steps (this or max_tokens)",
+  f.add("max_steps", &max_steps, "optimizer steps (this, max_tokens or max_epochs)",
         {.at_least = 1, .at_most = 1e12});
   f.add("max_tokens", &max_tokens, "positions to train on, rounded up to whole steps",
         {.at_least = 1, .at_most = 1e17});
-  f.rivals("max_steps", "max_tokens");
+  f.add("max_epochs", &max_epochs,
+        "times to go through data.train, such as 3 or 0.5, rounded up to whole steps",
+        {.above = 0, .at_most = 1e6});
+  f.rivals({"max_steps", "max_tokens", "max_epochs"});
   f.add("global_batch_size", &global_batch_size, "rows in an optimizer step",
         {.at_least = 1, .at_most = 1 << 24});
   f.add("micro_batch_size", &micro_batch_size,
@@ -75,8 +83,11 @@ void SchedulerConfig::declare(Fields& f) {
   f.choice("type", type, "learning rate over the steps (list schedules)");
   f.option_of({"type"}, "warmup_steps", &warmup_steps, "steps of linear warm-up from 0",
               {.at_least = 0});
+  f.alternative("warmup_steps", "warmup_ratio", &warmup_ratio,
+                "warm-up as a share of all steps, rounded up", {.at_least = 0, .at_most = 1});
   f.option_of({"type"}, "min_lr_ratio", &min_lr_ratio, "last learning rate over the peak",
               {.at_least = 0, .at_most = 1});
+  f.alternative("min_lr_ratio", "min_lr", &min_lr, "last learning rate", {.at_least = 0});
   f.option_of({"type"}, "decay_steps", &decay_steps,
               "length of the decay at the end (default: a tenth of all steps)", {.at_least = 1});
 }
@@ -121,42 +132,86 @@ void RunConfig::declare(Fields& f) {
   f.section("parallel", parallel);
 }
 
+int64_t SchedulerConfig::warmup(int64_t total_steps) const {
+  if (!warmup_ratio) return warmup_steps;
+  return static_cast<int64_t>(std::ceil(*warmup_ratio * static_cast<double>(total_steps)));
+}
+
 int64_t RunConfig::total_steps() const {
   if (train.max_steps) return *train.max_steps;
   const int64_t per_step = train.global_batch_size * data.sequence_length;
-  return train.max_tokens ? (*train.max_tokens + per_step - 1) / per_step : 0;
+  if (train.max_tokens) return (*train.max_tokens + per_step - 1) / per_step;
+  if (train.max_epochs && !train.steps_of_epochs)
+    throw ConfigError(cat("train.max_epochs is ", *train.max_epochs,
+                          ", and without the data its steps aren't known; set data.train, or "
+                          "train.max_steps"));
+  return train.steps_of_epochs.value_or(0);
 }
 
-std::string RunConfig::inconsistency() const {
-  if (std::string broken = model.inconsistency(); !broken.empty()) return broken;
-  if (train.max_steps.has_value() == train.max_tokens.has_value())
-    return cat("train.max_steps and train.max_tokens are ",
-               train.max_steps ? "both set; drop one" : "both missing; set one");
+void RunConfig::resolve_epochs(uint64_t rows) {
+  if (!train.max_epochs) return;
+  const double steps =
+      *train.max_epochs * static_cast<double>(rows) / static_cast<double>(train.global_batch_size);
+  constexpr double kRounding = 1e-12;  // 1.1 epochs of 10 steps are 11, not 12
+  train.steps_of_epochs =
+      std::max<int64_t>(1, static_cast<int64_t>(std::ceil(steps * (1 - kRounding))));
+  if (const std::vector<std::string> broken = inconsistencies(); !broken.empty())
+    throw ConfigError(join(broken, "; "));
+}
+
+namespace {
+
+/// Rules that the number of steps is part of.
+void check_steps(const RunConfig& config, std::vector<std::string>& broken) {
+  const TrainConfig& train = config.train;
+  const int num_set =
+      (train.max_steps ? 1 : 0) + (train.max_tokens ? 1 : 0) + (train.max_epochs ? 1 : 0);
+  if (num_set == 0)
+    broken.emplace_back(
+        "train.max_steps and train.max_tokens are both missing; set one, or train.max_epochs");
+  if (num_set > 1)
+    broken.emplace_back(
+        "train.max_steps, train.max_tokens and train.max_epochs: more than one is set; keep one");
+  if (num_set != 1 || !config.knows_steps()) return;
   constexpr double kMaxPositions = 1e18;
-  const double positions = static_cast<double>(total_steps()) *
+  const int64_t steps = config.total_steps();
+  const double positions = static_cast<double>(steps) *
                            static_cast<double>(train.global_batch_size) *
-                           static_cast<double>(data.sequence_length);
+                           static_cast<double>(config.data.sequence_length);
   if (positions > kMaxPositions)
-    return cat(train.max_steps ? "train.max_steps is " : "train.max_tokens is ",
-               train.max_steps.value_or(train.max_tokens.value_or(0)),
-               "; the run would see more than 1e18 tokens");
+    broken.push_back(cat(train.max_steps ? "train.max_steps is " : "train.max_tokens is ",
+                         train.max_steps.value_or(train.max_tokens.value_or(0)),
+                         "; the run would see more than 1e18 tokens"));
+  if (config.lr_scheduler.warmup_steps > steps && !config.lr_scheduler.warmup_ratio)
+    broken.push_back(cat("lr_scheduler.warmup_steps is ", config.lr_scheduler.warmup_steps,
+                         "; the run has only ", steps,
+                         " steps: set fewer, or lr_scheduler.warmup_ratio, such as 0.1"));
+}
+
+}  // namespace
+
+std::vector<std::string> RunConfig::inconsistencies() const {
+  std::vector<std::string> broken = model.inconsistencies();
+  check_steps(*this, broken);
   if (train.global_batch_size % train.rows_per_micro_batch() != 0)
-    return cat("train.micro_batch_size is ", train.rows_per_micro_batch(),
-               "; it must divide global_batch_size (", train.global_batch_size, "): set both");
+    broken.push_back(cat("train.micro_batch_size is ", train.rows_per_micro_batch(),
+                         "; it must divide global_batch_size (", train.global_batch_size,
+                         "): set both"));
   if (data.sequence_length > model.max_position_embeddings)
-    return cat("data.sequence_length is ", data.sequence_length,
-               "; raise model.max_position_embeddings (", model.max_position_embeddings, ")");
+    broken.push_back(cat("data.sequence_length is ", data.sequence_length,
+                         "; raise model.max_position_embeddings (", model.max_position_embeddings,
+                         ")"));
   if (optimizer.betas.size() != 2)
-    return cat("optimizer.betas has ", optimizer.betas.size(),
-               " number(s); it needs two, such as [0.9, 0.999]");
+    broken.push_back(cat("optimizer.betas has ", optimizer.betas.size(),
+                         " number(s); it needs two, such as [0.9, 0.999]"));
   if (optimizer.stochastic_rounding && (train.precision != "bf16" || train.kernels == "reference"))
-    return cat("optimizer.stochastic_rounding is true with train.precision=", train.precision,
-               " and train.kernels=", train.kernels,
-               "; it needs train.precision=bf16 and train.kernels=auto or fused");
-  if (lr_scheduler.warmup_steps > total_steps())
-    return cat("lr_scheduler.warmup_steps is ", lr_scheduler.warmup_steps, "; the run has only ",
-               total_steps(), " steps: set fewer");
-  return "";
+    broken.push_back(cat("optimizer.stochastic_rounding is true with train.precision=",
+                         train.precision, " and train.kernels=", train.kernels,
+                         "; it needs train.precision=bf16 and train.kernels=auto or fused"));
+  if (lr_scheduler.min_lr && *lr_scheduler.min_lr > optimizer.lr)
+    broken.push_back(cat("lr_scheduler.min_lr is ", *lr_scheduler.min_lr,
+                         "; it must be at most the peak, optimizer.lr (", optimizer.lr, ")"));
+  return broken;
 }
 
 }  // namespace fathom

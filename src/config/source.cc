@@ -67,10 +67,11 @@ class SourceReader {
     if (++num_files_ > kMaxFiles)
       throw ConfigError(cat(text.label, ": more than ", kMaxFiles, " files are extended"));
     chain_.push_back({text.identity, text.label});
-    Node root =
-        text.json ? parse_json_tree(text.text, text.label) : parse_yaml_tree(text.text, text.label);
+    std::vector<std::string> duplicates;
+    Node root = text.json ? parse_json_tree_with_duplicates(text.text, text.label, duplicates)
+                          : parse_yaml_tree_with_duplicates(text.text, text.label, duplicates);
     for (const Node& name : take_extends(root, text.label)) read(resolve(name, text));
-    sources_.push_back({text.label, std::move(root)});
+    sources_.push_back({text.label, std::move(root), std::move(duplicates)});
     chain_.pop_back();
   }
   std::vector<Source> take() { return std::move(sources_); }

@@ -10,8 +10,9 @@ namespace fathom {
 
 /// One file or preset.
 struct Source {
-  std::string label;  ///< "my.yaml" or "preset 130m": names it in messages
-  Node root;          ///< its keys, without `extends`
+  std::string label;                    ///< "my.yaml" or "preset 130m": names it in messages
+  Node root;                            ///< its keys, without `extends`
+  std::vector<std::string> duplicates;  ///< what is to be said of keys that are there twice
 };
 
 /// Reads a config and, before it, all that it extends, in the order in which later values win.

@@ -40,4 +40,11 @@ Node parse_yaml_tree(std::string_view text, std::string_view where);
 /// Parses a JSON text. @throws ConfigError likewise
 Node parse_json_tree(std::string_view text, std::string_view where);
 
+/// The same, but duplicate keys are all kept.
+/// @param duplicates gets what would be thrown for them
+Node parse_yaml_tree_with_duplicates(std::string_view text, std::string_view where,
+                                     std::vector<std::string>& duplicates);
+Node parse_json_tree_with_duplicates(std::string_view text, std::string_view where,
+                                     std::vector<std::string>& duplicates);
+
 }  // namespace fathom

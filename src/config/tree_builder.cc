@@ -81,9 +81,12 @@ void TreeBuilder::key(const std::string& name, int line) {
   auto& entries = open_.back()->entries;
   const auto same = std::find_if(entries.begin(), entries.end(),
                                  [&](const Entry& entry) { return entry.key == name; });
-  if (same != entries.end())
-    reject(line, cat("duplicate key '", path_of(name), "', set before in line ", same->value.line,
-                     "; keep one"));
+  if (same != entries.end()) {
+    const std::string reason = cat("duplicate key '", path_of(name), "', set before in line ",
+                                   same->value.line, "; keep one");
+    if (duplicates_ == nullptr) reject(line, reason);
+    duplicates_->push_back(cat(where_, ":", line, ": ", reason));
+  }
   if (entries.size() == kMaxKeys) reject(line, cat("more than ", kMaxKeys, " keys in a section"));
   entries.push_back({name, Node{}});
   entries.back().value.line = line;

@@ -13,7 +13,9 @@ namespace fathom {
 /// All members throw ConfigError "where:line: ..." for duplicate keys and more than 64 levels.
 class TreeBuilder {
  public:
-  explicit TreeBuilder(std::string_view where) : where_(where) {}
+  /// @param duplicates gets what is to be said of duplicate keys instead; null: it is thrown
+  TreeBuilder(std::string_view where, std::vector<std::string>* duplicates)
+      : where_(where), duplicates_(duplicates) {}
 
   void begin(Node::Kind map_or_list, int line);
   void end();
@@ -32,6 +34,7 @@ class TreeBuilder {
   std::string path_of(const std::string& key) const;
 
   std::string where_;
+  std::vector<std::string>* duplicates_;
   Node root_;
   std::vector<Node*> open_;  ///< the maps and lists around the next value
   bool key_pending_ = false;

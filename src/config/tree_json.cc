@@ -87,16 +87,25 @@ class JsonHandler : public nlohmann::json_sax<nlohmann::json> {
   const int& line_;
 };
 
-}  // namespace
-
-Node parse_json_tree(std::string_view text, std::string_view where) {
+Node parse(std::string_view text, std::string_view where, std::vector<std::string>* duplicates) {
   check_text(text, where);
   int line = 1;
-  TreeBuilder builder(where);
+  TreeBuilder builder(where, duplicates);
   JsonHandler handler(builder, line);
   nlohmann::json::sax_parse(LineCountingIterator(text.data(), &line),
                             LineCountingIterator(text.data() + text.size(), &line), &handler);
   return builder.take();
+}
+
+}  // namespace
+
+Node parse_json_tree(std::string_view text, std::string_view where) {
+  return parse(text, where, nullptr);
+}
+
+Node parse_json_tree_with_duplicates(std::string_view text, std::string_view where,
+                                     std::vector<std::string>& duplicates) {
+  return parse(text, where, &duplicates);
 }
 
 }  // namespace fathom

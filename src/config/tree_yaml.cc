@@ -82,11 +82,9 @@ class YamlHandler : public YAML::EventHandler {
   int num_documents_ = 0;
 };
 
-}  // namespace
-
-Node parse_yaml_tree(std::string_view text, std::string_view where) {
+Node parse(std::string_view text, std::string_view where, std::vector<std::string>* duplicates) {
   check_text(text, where);
-  TreeBuilder builder(where);
+  TreeBuilder builder(where, duplicates);
   YamlHandler handler(builder);
   // yaml-cpp 0.7 takes an open quote for closed where the file ends in a new line, and all below it
   // for a text; a comment at the end makes it notice.
@@ -99,6 +97,17 @@ Node parse_yaml_tree(std::string_view text, std::string_view where) {
     builder.reject(error.mark.line + 1, cat("not valid YAML: ", error.msg));
   }
   return builder.take();
+}
+
+}  // namespace
+
+Node parse_yaml_tree(std::string_view text, std::string_view where) {
+  return parse(text, where, nullptr);
+}
+
+Node parse_yaml_tree_with_duplicates(std::string_view text, std::string_view where,
+                                     std::vector<std::string>& duplicates) {
+  return parse(text, where, &duplicates);
 }
 
 }  // namespace fathom

@@ -121,8 +121,8 @@ SavedModelConfig parse_config(const Json& config, const Choices& choices,
     check_window(config, *find_family(saved.model_type), saved.model);
   }
   saved.tokens = read_tokens(config);
-  if (const std::string broken = saved.model.inconsistency(); !broken.empty())
-    throw std::invalid_argument(broken);
+  if (const auto broken = saved.model.inconsistencies(); !broken.empty())
+    throw std::invalid_argument(join(broken, "; "));
   return saved;
 }
 

@@ -53,7 +53,10 @@ const std::array kSchedules = {
 
 std::span<const Schedule> schedules() { return kSchedules; }
 
-double learning_rate(const SchedulerConfig& config, double peak, int64_t step, int64_t total) {
+double learning_rate(const SchedulerConfig& given, double peak, int64_t step, int64_t total) {
+  SchedulerConfig config = given;
+  config.warmup_steps = given.warmup(total);
+  config.min_lr_ratio = given.last_ratio(peak);
   if (step <= config.warmup_steps)
     return peak * static_cast<double>(step) / static_cast<double>(config.warmup_steps);
   return peak * find_row(schedules(), config.type, "lr_scheduler.type").ratio(config, step, total);

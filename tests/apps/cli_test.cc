@@ -132,6 +132,10 @@ TEST_F(CommandLine, RefusesWhatItDoesNotKnow) {
             "train has no flag --resum; did you mean --resume?");
   EXPECT_EQ(error_of({"smoke", "--lr", "1"}),
             "train has no flag --lr; did you mean --optimizer.lr?");
+  EXPECT_EQ(error_of({"smoke", "--num-train-epochs", "3"}),
+            "train has no flag --num-train-epochs; did you mean --train.max_epochs?");
+  EXPECT_EQ(error_of({"smoke", "--dropout", "0.1"}),
+            "train has no flag --dropout; Fathom has no dropout; leave it out");
   EXPECT_EQ(error_of({"smoke", "--zzzzzzzzz"}),
             "train has no flag --zzzzzzzzz; see train-llm train --help");
   EXPECT_THAT(error_of({"smoke", "-x"}), StartsWith("unknown flag -x; flags start with two"));

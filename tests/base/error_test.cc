@@ -27,6 +27,9 @@ TEST(NearestName, FindsTheNameThatATypoMeant) {
   EXPECT_EQ(nearest_name("train.max_step", names), "train.max_steps");
   EXPECT_EQ(nearest_name("lr", names), "optimizer.lr");
   EXPECT_EQ(nearest_name("zzzzzzzz", names), "");
+  EXPECT_EQ(nearest_name("LNS", {"pre", "lns"}), "lns");
+  EXPECT_EQ(nearest_name("bf16-mixed", {"bf16", "bf16_mixed"}), "bf16_mixed");
+  EXPECT_EQ(nearest_name("epochs", {"device", "max_steps"}), "");
 }
 
 TEST(Sha256, MatchesTheStandardsExample) {  // FIPS 180-2, appendix B.1

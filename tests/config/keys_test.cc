@@ -154,8 +154,8 @@ TEST_F(Keys, AreRefusedWhereTheyHaveNoEffect) {
                       HasSubstr("(it is ")));
     ++num_checked;
   }
-  // placement 10, rope 10, attention_output_bias, decay_steps, document_attention
-  EXPECT_EQ(num_checked, 23U);
+  // placement 10, rope 10, attention_output_bias, decay_steps
+  EXPECT_EQ(num_checked, 22U);
 }
 
 TEST_F(Keys, AreRefusedOnTheCommandLineByTheSameRules) {

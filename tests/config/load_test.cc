@@ -204,6 +204,68 @@ TEST_F(Load, LetsTheLaterOfMaxStepsAndMaxTokensCount) {
               StartsWith("command line: train.max_steps and train.max_tokens are both set"));
 }
 
+TEST_F(Load, TakesOneWayToSayHowLongAndWarmupAndTheLastRate) {
+  const LoadedConfig loaded = load("130m", {{"train.max_epochs", "2.5"},
+                                            {"lr_scheduler.warmup_ratio", "0.1"},
+                                            {"lr_scheduler.min_lr", "1e-5"}});
+  EXPECT_FALSE(loaded.config.train.max_steps.has_value());
+  EXPECT_EQ(loaded.config.lr_scheduler.warmup_steps, 0);
+  const std::string yaml = dump_yaml(loaded.config, choices_);
+  EXPECT_THAT(yaml, HasSubstr("  warmup_ratio: 0.1\n  min_lr: 1.0e-05\n"));
+  EXPECT_EQ(dump_yaml(load(write("again.yaml", yaml)).config, choices_), yaml);
+  const std::string path = write("ratio.yaml", "extends: 130m\nlr_scheduler: {min_lr: 1.0e-5}\n");
+  const LoadedConfig back = load(path, {{"lr_scheduler.min_lr_ratio", "0.5"}});
+  EXPECT_FALSE(back.config.lr_scheduler.min_lr.has_value());
+  EXPECT_EQ(back.config.lr_scheduler.min_lr_ratio, 0.5);
+  EXPECT_EQ(load("130m", {{"lr_scheduler.min_lr", "1e-5"}}).config.lr_scheduler.min_lr_ratio, 0.1);
+  EXPECT_EQ(error_in("extends: 130m\nlr_scheduler:\n  min_lr: 1\n  min_lr_ratio: 0.1\n"),
+            "x.yaml:4: lr_scheduler.min_lr_ratio and lr_scheduler.min_lr are both set; drop one");
+  EXPECT_EQ(error_of("130m", {{"lr_scheduler.min_lr", "1"}}),
+            "command line: lr_scheduler.min_lr is 1; it must be at most the peak, optimizer.lr "
+            "(0.001)");
+}
+
+TEST_F(Load, KnowsTheStepsOfEpochsOnceTheRowsAreKnown) {
+  RunConfig config = load("130m", {{"train.max_epochs", "1.1"},
+                                   {"train.global_batch_size", "10"},
+                                   {"train.micro_batch_size", "10"},
+                                   {"lr_scheduler.warmup_steps", "12"}})
+                         .config;
+  EXPECT_THROW(config.total_steps(), ConfigError);
+  EXPECT_THROW(config.resolve_epochs(100), ConfigError) << "12 steps of warm-up, and 11 in all";
+  config.lr_scheduler.warmup_steps = 11;
+  config.resolve_epochs(100);
+  EXPECT_EQ(config.total_steps(), 11);  // 110 rows, although 1.1 * 100 is above 110 in binary
+  config.resolve_epochs(101);
+  EXPECT_EQ(config.total_steps(), 12);
+}
+
+TEST_F(Load, ReportsAllMistakesAtOnce) {
+  EXPECT_EQ(
+      error_in("modle: {}\n"
+               "train:\n"
+               "  seed: -1\n"
+               "  seed: 2\n"
+               "  num_train_epochs: 3\n"
+               "optimizer: {lr: fast, name: AdamW}\n"
+               "lr_scheduler: {type: constant, min_lr_ratio: 0.5}\n"
+               "data: {sequence_length: 1000000}\n"),
+      "x.yaml:4: duplicate key 'train.seed', set before in line 3; keep one\n"
+      "x.yaml:1: unknown key 'modle'; did you mean 'model'?\n"
+      "x.yaml:3: train.seed is -1; allowed: a whole number, at least 0\n"
+      "x.yaml:5: unknown key 'train.num_train_epochs'; did you mean 'train.max_epochs'?\n"
+      "x.yaml:6: optimizer.lr is 'fast'; allowed: a number, above 0, at most 1000; write a "
+      "number, such as 0.5 or 1.0e-3\n"
+      "x.yaml:6: optimizer.name is 'AdamW'; allowed: adam, adamw; did you mean 'adamw'?\n"
+      "x.yaml:7: lr_scheduler.min_lr_ratio is 0.5, but has no effect: it counts where "
+      "lr_scheduler.type is cosine or wsd (it is constant); remove it, or change that\n"
+      "x.yaml:8: data.sequence_length is 1000000; raise model.max_position_embeddings (2048)");
+  EXPECT_EQ(error_of("smoke", {{"train.seed", "x"}, {"lr", "1"}}),
+            "command line: train.seed is x; allowed: a whole number, at least 0; write a whole "
+            "number in decimal digits\n"
+            "command line: unknown key 'lr'; did you mean 'optimizer.lr'?");
+}
+
 TEST_F(Load, NamesTheOriginOfAKeyThatContradictsOthers) {
   EXPECT_THAT(error_in("train:\n  max_steps: 1\nmodel:\n  hidden_size: 770\n"),
               StartsWith("x.yaml:4: model.hidden_size is 770, not a multiple of"));
@@ -261,7 +323,7 @@ TEST_F(Load, GivesThePaperModelsAndRecipeAsPresets) {
     EXPECT_EQ(config.model.norm.placement, "lns") << row.name;
     EXPECT_FALSE(config.model.tie_word_embeddings) << row.name;
     EXPECT_EQ(config.data.sequence_length, 256) << row.name;
-    EXPECT_EQ(config.data.mode, "documents") << row.name;
+    EXPECT_EQ(config.data.mode, "packed") << row.name;
     EXPECT_EQ(config.data.shuffle_seed, 32) << row.name;
     EXPECT_EQ(config.data.validation_tokens, 10'000'000) << row.name;
     EXPECT_EQ(config.train.global_batch_size, 512) << row.name;

@@ -39,6 +39,14 @@ def configs(runs):
     with_config("train: {max_steps: 5}\nlog: *a\n", "anchor")
     with_config("train: {max_steps: 5}\n---\nlog: {}\n", "document")
     with_config("eval: {interval: 5}\n", "train.max_steps", "train.max_tokens")
+    path = runs.folder / "bad.yaml"
+    path.write_text(steps + "modle: {}\nmodel: {norm: {placement: LNS}}\noptimizer: {learning_rate: 1}\n")
+    several = runs.run("plan", path, "train.epochs=2")
+    lines = several.stderr.splitlines()
+    assert several.returncode == 2 and len(lines) == 4, several.stderr
+    for line, at, meant in zip(lines, (":2: ", ":3: ", ":4: ", "command line: "),
+                               ("model", "lns", "optimizer.lr", "train.max_epochs")):
+        assert line.startswith("train-llm: ") and at in line and f"did you mean '{meant}'?" in line, line
     expect(runs.run("plan", "130m", "optimizer.lrr=1"), 2, "optimizer.lrr", "optimizer.lr")
     expect(runs.run("plan", "131m"), 2, "131m")
     expect(runs.run("trian", "130m"), 2, "trian", "train")
@@ -52,6 +60,15 @@ def data(runs):
                         "train.out_dir=bad_data"), code, *words)
     packed = gzip.compress(b'{"text": "hello there"}\n' * 50, mtime=0)
     with_data("empty.txt", b"", "empty.txt")
+    folder = runs.folder / "no_text"
+    folder.mkdir()
+    (folder / "table.csv").write_text("a,b\n")
+    for name in ("no_text", "no_text/*.txt", "no_text/table.csv"):
+        expect(runs.run("prepare", name, "--tokenizer", runs.tokenizer, "--output", "never"), 3, "no_text")
+    expect(runs.run("prepare", runs.text), 2, "text.txt", "--tokenizer", "--output")
+    expect(runs.run("prepare", folder), 2, "no_text", "--tokenizer", "--output")
+    expect(runs.run("prepare", "smoke", "--tokenizer", runs.tokenizer, "--output", "never"), 2, "smoke", "data.tokenizer")
+    expect(runs.run("prepare", runs.text, "--tokenizer", runs.tokenizer), 2, "--output")
     with_data("truncated.json.gz", packed[: len(packed) // 2], "truncated.json.gz", "truncated")
     with_data("garbage.gz", os.urandom(4000), "garbage.gz")
     with_data("lines.jsonl", b'{"text": "a"}\n{"text": \n', "lines.jsonl:2")

@@ -134,7 +134,7 @@ def check_train_on(name, model, start, scratch):
     config.write_text(json.dumps({
         "train": {"max_steps": 8, "global_batch_size": 8, "threads": 1, "init_from": str(start),
                   "out_dir": str(scratch / f"{name}_run")},
-        "data": {"train": [str(data)], "validation": [str(data)], "sequence_length": 40},
+        "data": {"train": [str(data)], "validation": [str(data)], "sequence_length": 40, "mode": "documents"},
         "optimizer": {"lr": 0.003}, "eval": {"interval": 8}, "log": {"interval": 4, "tensorboard": False}}))
     train_llm("train", config)
     records = [json.loads(line) for line in (scratch / f"{name}_run" / "metrics.jsonl").read_text().splitlines()]
@@ -274,7 +274,7 @@ def check_train_on_lns(scratch, imported, model):
     config.write_text(json.dumps({
         "train": {"max_steps": 1, "global_batch_size": 4, "threads": 1, "init_from": str(imported),
                   "out_dir": str(scratch / "lns_run")},
-        "data": {"train": [str(data)], "validation": [str(data)], "sequence_length": 30},
+        "data": {"train": [str(data)], "validation": [str(data)], "sequence_length": 30, "mode": "documents"},
         "optimizer": {"lr": 1e-4}, "log": {"tensorboard": False}}))
     train_llm("train", config)
     records = [json.loads(line) for line in (scratch / "lns_run" / "metrics.jsonl").read_text().splitlines()]

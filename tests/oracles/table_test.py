@@ -118,6 +118,8 @@ class Plans(unittest.TestCase):
                         path.write_text(json.dumps(plan.config(column, row, 1)))
                         facts = train_llm.facts("plan", path)
                         self.assertEqual(facts["placement"], row)
+                        mode = facts["config"]["data.mode"]["value"]
+                        self.assertEqual(mode, "documents" if scale == "paper" else "packed")
                         steps[column] = facts["steps"]
         self.assertEqual({size: steps[size] for size in ("130m", "250m", "350m", "1b")},
                          {"130m": 20000, "250m": 40000, "350m": 60000, "1b": 100000})  # the paper's recipe

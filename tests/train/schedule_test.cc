@@ -42,6 +42,16 @@ TEST(LearningRate, IsStableThenDecaysOverTheLastSteps) {
   EXPECT_NEAR(learning_rate(config, 1.0, 80, 100), 0.6, 1e-12);
 }
 
+TEST(LearningRate, TakesWarmupAndTheLastValueInEitherUnit) {
+  SchedulerConfig ratio = schedule("cosine", 0, 0.1);
+  ratio.warmup_ratio = 0.07;  // of 130 steps: 9.1, which transformers rounds up
+  ratio.min_lr = 0.5;
+  const SchedulerConfig steps = schedule("cosine", 10, 0.25);  // 0.5 of 2
+  for (int64_t step = 1; step <= 130; ++step)
+    EXPECT_DOUBLE_EQ(learning_rate(ratio, 2.0, step, 130), learning_rate(steps, 2.0, step, 130));
+  EXPECT_DOUBLE_EQ(learning_rate(ratio, 2.0, 130, 130), 0.5);
+}
+
 TEST(LearningRate, StaysAtThePeak) {
   EXPECT_DOUBLE_EQ(learning_rate(schedule("constant", 2, 0.5), 3.0, 100, 100), 3.0);
 }

@@ -68,7 +68,11 @@ std::string cat(const Args&... args) {
 /// "a, b, c".
 std::string join(const std::vector<std::string>& names, std::string_view separator = ", ");
 
-/// The name with the smallest edit distance to `name`, or "" when none is close enough to be meant.
+/// "Flash-Attn" -> "flash_attn": what stays of a name when its case and '-' for '_' don't matter.
+std::string folded_name(std::string_view name);
+
+/// The name with the smallest edit distance to `name`, whatever the case, or "" when none is close
+/// enough to be meant.
 std::string nearest_name(std::string_view name, const std::vector<std::string>& names);
 
 /// "; did you mean 'x'?", or "" when no name is near.

@@ -56,7 +56,8 @@ struct Field {
   std::string condition;             ///< "lr_scheduler.type is wsd"; empty = always has an effect
   std::function<bool()> has_effect;  ///< of the current values; null = always
   bool sequence = false;             ///< several of `allowed` one after another: "post x3, pre x9"
-  std::string rival{};  ///< path of the key that this one, set by a later file, replaces
+  std::vector<std::string>
+      rivals{};  ///< paths of keys that this one, set by a later file, replaces
 };
 
 /// Sets a field from a JSON value, with the checks of a config file.
@@ -85,9 +86,13 @@ class Fields {
   void when(const std::string& condition, std::function<bool()> has_effect, const std::string& name,
             FieldValue value, const std::string& doc, Limits limits = {});
 
-  /// Two optional keys of which a config has one: where a file sets one and a later file or the
-  /// command line the other, the later counts and the earlier is forgotten.
-  void rivals(const std::string& one, const std::string& other);
+  /// Optional keys of which a config has one: where a file sets one and a later file or the command
+  /// line another, the later counts and the earlier is forgotten.
+  void rivals(const std::vector<std::string>& names);
+  /// An optional key that says the same as the sibling `other` in another unit. It has an effect
+  /// where that has, and takes it from that where it is set; the two are rivals.
+  void alternative(const std::string& other, const std::string& name, std::optional<double>* value,
+                   const std::string& doc, Limits limits = {});
 
   /// Declares a nested section through its `declare(Fields&)`.
   template <typename Section>

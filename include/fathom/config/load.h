@@ -46,7 +46,8 @@ using ReadStartingModel = std::function<StartingModel(const std::string& directo
 /// train for another context.
 /// @param name_or_path a path that ends in .yaml, .yml or .json, or a preset's name
 /// @param read_model follows train.init_from; null: it is a value like any other
-/// @throws ConfigError, "file:line: key is value; allowed ...; did you mean ...", for an unknown,
+/// @throws ConfigError, "file:line: key is value; allowed ...; did you mean ...", a line for each
+/// unknown,
 /// duplicate, mistyped, out-of-range or ineffective key, keys that contradict each other, a second
 /// document, anchors, aliases, tags, more than 1 MB or 64 levels
 LoadedConfig load_run_config(const std::string& name_or_path,
@@ -72,6 +73,18 @@ nlohmann::ordered_json json_schema(const Choices& choices);
 
 /// The paths of all keys, in the order of their declaration.
 std::vector<std::string> key_paths(const Choices& choices);
+
+/// What a key that doesn't exist was meant to be.
+struct KeyAdvice {
+  std::string path;  ///< of the key that is meant; "" where there is none or several
+  std::string note;  ///< what differs, or what to do instead; may be ""
+
+  /// "; did you mean 'optimizer.lr'?"; "" where nothing is near.
+  std::string text() const;
+};
+
+/// For a name that isn't a key, such as another trainer's name for one.
+KeyAdvice key_advice(const std::string& name, const Choices& choices);
 
 /// Whether `path` is a key whose value is true or false, so that `--path` alone sets it.
 bool is_boolean_key(const std::string& path, const Choices& choices);

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "fathom/config/fields.h"
 
@@ -87,9 +88,9 @@ struct ModelConfig {
   double embedding_std() const { return init.embedding_std.value_or(initializer_range); }
 
   void declare(Fields& f);
-  /// Checks that dimensions fit together. @returns the broken rule in words that start with the
-  /// key's path, or ""
-  std::string inconsistency() const;
+  /// Checks that dimensions fit together. @returns the broken rules, in words that start with a
+  /// key's path
+  std::vector<std::string> inconsistencies() const;
 };
 
 }  // namespace fathom

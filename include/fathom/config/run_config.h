@@ -17,13 +17,13 @@ struct DataConfig {
   std::vector<std::string> validation;
   std::string tokenizer;
   int64_t sequence_length = 256;
-  std::string mode =
-      "documents";  ///< documents: one document a row, cut or padded; packed: joined and cut
+  std::string mode = "packed";      ///< packed: joined and cut; documents: one a row, cut or padded
   bool document_attention = false;  ///< packed: attention stays within a document
   bool add_bos = false;
   int64_t shuffle_seed = 32;
   int64_t validation_tokens = 10'000'000;
   std::string text_field = "text";
+  std::string on_missing_text = "error";
   std::string on_invalid_utf8 = "error";
   int64_t max_document_bytes = 16 << 20;
   std::string cache_dir = "cache";
@@ -34,6 +34,8 @@ struct DataConfig {
 struct TrainConfig {
   std::optional<int64_t> max_steps;
   std::optional<int64_t> max_tokens;
+  std::optional<double> max_epochs;
+  std::optional<int64_t> steps_of_epochs;  ///< no key: RunConfig::resolve_epochs sets it
   int64_t global_batch_size = 512;
   std::optional<int64_t> micro_batch_size;  ///< default: global_batch_size
   std::string precision = "fp32";
@@ -67,8 +69,15 @@ struct OptimizerConfig {
 struct SchedulerConfig {
   std::string type = "cosine";
   int64_t warmup_steps = 0;
+  std::optional<double> warmup_ratio;  ///< instead of warmup_steps: of all steps, rounded up
   double min_lr_ratio = 0.1;
+  std::optional<double> min_lr;        ///< instead of min_lr_ratio
   std::optional<int64_t> decay_steps;  ///< wsd: default a tenth of all steps
+
+  /// Steps of warm-up in a run of `total_steps`.
+  int64_t warmup(int64_t total_steps) const;
+  /// Last learning rate over the peak.
+  double last_ratio(double peak) const { return min_lr ? *min_lr / peak : min_lr_ratio; }
 
   void declare(Fields& f);
 };
@@ -112,11 +121,16 @@ struct RunConfig {
   ParallelConfig parallel;
 
   void declare(Fields& f);
-  /// Steps of the whole run: max_steps, or as many as max_tokens positions take.
+  /// Steps of the whole run: max_steps, or as many as max_tokens positions or max_epochs take.
+  /// @throws ConfigError for max_epochs before `resolve_epochs`
   int64_t total_steps() const;
-  /// Checks rules between keys. @returns the broken rule in words that start with a key's path, or
-  /// ""
-  std::string inconsistency() const;
+  /// Whether total_steps is known: all but max_epochs say it without the data.
+  bool knows_steps() const { return !train.max_epochs || train.steps_of_epochs; }
+  /// Says how many rows train.max_epochs goes through. @throws ConfigError for what the number of
+  /// steps contradicts
+  void resolve_epochs(uint64_t rows);
+  /// Checks rules between keys. @returns the broken rules, in words that start with a key's path
+  std::vector<std::string> inconsistencies() const;
 };
 
 }  // namespace fathom

@@ -14,7 +14,8 @@ namespace fathom {
 /// A row of the table of schedules.
 struct Schedule {
   std::string_view name;
-  /// Learning rate over the peak after warm-up: of step `step` (from 1) of `total`.
+  /// Learning rate over the peak after warm-up: of step `step` (from 1) of `total`. Of the config,
+  /// warmup_steps and min_lr_ratio are set, whichever way they were given.
   double (*ratio)(const SchedulerConfig&, int64_t step, int64_t total);
   std::string_view formula;
   std::vector<std::string> options;  ///< keys of lr_scheduler that it reads
