@@ -1,9 +1,12 @@
+#include <algorithm>
 #include <cstdint>
+#include <filesystem>
 #include <string>
 
 #include "apps/commands.h"
 #include "apps/data_flags.h"
 #include "fathom/base/json.h"
+#include "fathom/config/errors.h"
 #include "fathom/data/prepare.h"
 
 namespace fathom {
@@ -24,8 +27,24 @@ Json facts_of(const std::string& name, const std::filesystem::path& path,
           {"content_sha256", info.content_checksum}};
 }
 
+constexpr const char* kTextUsage = "train-llm prepare FILE... --tokenizer F.model --output DIR";
+
+bool is_preset(const std::string& name) {
+  const std::vector<std::string> names = preset_names();
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
 /// Text files to DIR/data.tokens, without a config.
 Json prepare_text_files(Invocation& invocation) {
+  for (const char* flag : {"tokenizer", "output"}) {
+    if (!invocation.has(flag)) throw ConfigError(cat("--", flag, " is missing: ", kTextUsage));
+  }
+  for (const std::string& argument : invocation.arguments()) {
+    if (is_preset(argument) && !std::filesystem::exists(argument))
+      throw ConfigError(cat(argument, " is a preset, and --tokenizer and --output are for text ",
+                            "files; with a config: train-llm prepare ", argument,
+                            " data.train=TEXT data.tokenizer=F.model"));
+  }
   if (!invocation.overrides().empty())
     throw ConfigError(cat(invocation.overrides()[0].path,
                           " has no effect without a config; with --output use the flags"));
@@ -34,12 +53,28 @@ Json prepare_text_files(Invocation& invocation) {
   PrepareOptions options;
   options.read = read_options(invocation);
   options.add_bos = invocation.has("add-bos");
-  const std::vector<DataFile> files = find_files(invocation.arguments());
+  const std::vector<DataFile> files = find_files(invocation.arguments(), &invocation.log());
   make_directories(folder);
   Progress progress("prepare", static_cast<double>(total_bytes(files)));
   const TokenFileInfo info =
       prepare(files, tokenizer, options, folder / kOutputName, &progress, invocation.stop());
   return Json::array({facts_of("data", folder / kOutputName, info)});
+}
+
+/// The data keys of the config that the argument names, which may be a text by mistake.
+DataConfig load_data_config(const Invocation& invocation) {
+  const std::filesystem::path path = invocation.arguments()[0];
+  const std::string extension = path.extension().string();
+  const bool may_be_config = extension == ".yaml" || extension == ".yml" || extension == ".json";
+  const std::string missing = cat("--tokenizer and --output are missing: ", kTextUsage);
+  if (std::filesystem::exists(path) && !may_be_config && !is_preset(path.string()))
+    throw ConfigError(cat(path.string(), " is text, no config; ", missing));
+  try {
+    return invocation.load_config().config.data;
+  } catch (const ConfigError& error) {
+    if (extension != ".json" || !std::filesystem::exists(path)) throw;
+    throw ConfigErrors({error.what(), cat("if ", path.string(), " is text: ", missing)});
+  }
 }
 
 /// The data of a config, into its cache.
@@ -50,13 +85,9 @@ Json prepare_config(Invocation& invocation) {
                             " needs --tokenizer and --output; with a config set "
                             "its data keys"));
   }
-  const std::filesystem::path first = invocation.arguments()[0];
-  const bool is_config = first.extension() == ".yaml" || first.extension() == ".yml" ||
-                         first.extension() == ".json" || !std::filesystem::exists(first);
-  if (invocation.arguments().size() > 1 || !is_config)
-    throw ConfigError(
-        "text needs --tokenizer F.model and --output DIR; without them, prepare takes a config");
-  const DataConfig data = invocation.load_config().config.data;
+  if (invocation.arguments().size() > 1)
+    throw ConfigError(cat("with several files, --tokenizer and --output are needed: ", kTextUsage));
+  const DataConfig data = load_data_config(invocation);
   if (data.tokenizer.empty())
     throw ConfigError("data.tokenizer is missing; set it to a .model file");
   const Tokenizer tokenizer = Tokenizer::load(data.tokenizer);

@@ -27,7 +27,7 @@ int train(Invocation& invocation) {
   options.sample_bytes =
       invocation.integer("sample-bytes", options.sample_bytes, 1, int64_t{1} << 30);
   options.read = read_options(invocation);
-  const std::vector<DataFile> files = find_files(invocation.arguments());
+  const std::vector<DataFile> files = find_files(invocation.arguments(), &invocation.log());
   Progress progress("read text", static_cast<double>(total_bytes(files)));
   const Tokenizer tokenizer = train_tokenizer(files, options, output, &progress, invocation.stop());
   const Json facts = {

@@ -6,9 +6,24 @@
 
 namespace fathom {
 
+namespace {
+
+/// A flag's value out of some names, of which the first is the default.
+std::string one_of(const Invocation& invocation, const std::string& flag,
+                   const std::vector<std::string>& allowed) {
+  std::string value = invocation.text(flag, allowed[0]);
+  if (std::find(allowed.begin(), allowed.end(), value) == allowed.end())
+    throw ConfigError(cat("--", flag, " is '", value, "'; allowed: ", join(allowed),
+                          did_you_mean(value, allowed)));
+  return value;
+}
+
+}  // namespace
+
 std::vector<Flag> with_read_flags(std::vector<Flag> flags) {
   const std::vector<Flag> reading = {
       {"text-field", "NAME", "field of a JSON document that holds its text (text)"},
+      {"on-missing-text", "error|skip", "what to do with a JSON document without a text (error)"},
       {"on-invalid-utf8", "error|replace|skip", "what to do with invalid UTF-8 (error)"},
       {"max-document-bytes", "N", "longest JSON line that is read (16777216)"}};
   flags.insert(flags.end(), reading.begin(), reading.end());
@@ -18,13 +33,10 @@ std::vector<Flag> with_read_flags(std::vector<Flag> flags) {
 ReadOptions read_options(const Invocation& invocation) {
   ReadOptions options;
   options.text_field = invocation.text("text-field", options.text_field);
-  options.on_invalid_utf8 = invocation.text("on-invalid-utf8", options.on_invalid_utf8);
+  options.on_missing_text = one_of(invocation, "on-missing-text", {"error", "skip"});
+  options.on_invalid_utf8 = one_of(invocation, "on-invalid-utf8", {"error", "replace", "skip"});
   options.max_document_bytes =
       invocation.integer("max-document-bytes", options.max_document_bytes, 1, 1 << 30);
-  const std::vector<std::string> allowed = {"error", "replace", "skip"};
-  if (std::find(allowed.begin(), allowed.end(), options.on_invalid_utf8) == allowed.end())
-    throw ConfigError(cat("--on-invalid-utf8 is '", options.on_invalid_utf8, "'; allowed: ",
-                          join(allowed), did_you_mean(options.on_invalid_utf8, allowed)));
   return options;
 }
 

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -25,6 +26,18 @@ int open_regular(const std::filesystem::path& path, uint64_t& size) {
   size = static_cast<uint64_t>(status.st_size);
   return descriptor;
 }
+
+/// Closes a file at the end of a scope; -1: none.
+struct Descriptor {
+  explicit Descriptor(int number_in) : number(number_in) {}
+  ~Descriptor() {
+    if (number >= 0) ::close(number);
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+
+  int number;
+};
 
 /// Retries writes that were interrupted or came out short.
 template <typename WriteSome>
@@ -68,6 +81,13 @@ std::string read_text_file(const std::filesystem::path& path, uint64_t limit) {
   return text;
 }
 
+bool may_hold_open(size_t num_files) {
+  constexpr size_t kOthers = 64;
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return false;
+  return 3 * num_files + kOthers <= limit.rlim_cur;
+}
+
 MappedFile::MappedFile(const std::filesystem::path& path) : path_(path) {
   uint64_t size = 0;
   descriptor_ = open_regular(path, size);
@@ -98,9 +118,16 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   return *this;
 }
 
+void MappedFile::close_descriptor() {
+  if (descriptor_ >= 0) ::close(std::exchange(descriptor_, -1));
+}
+
 void MappedFile::read_at(uint64_t offset, std::span<std::byte> out) const {
+  uint64_t size = 0;
+  const Descriptor reopened(descriptor_ < 0 ? open_regular(path_, size) : -1);
+  const int descriptor = descriptor_ < 0 ? reopened.number : descriptor_;
   while (!out.empty()) {
-    const ssize_t n = ::pread(descriptor_, out.data(), out.size(), static_cast<off_t>(offset));
+    const ssize_t n = ::pread(descriptor, out.data(), out.size(), static_cast<off_t>(offset));
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) throw_disk_error("can't read", path_.string(), errno);
     if (n == 0)

@@ -186,7 +186,7 @@ class DocumentWriter {
 
 std::string left_out(const TokenFileInfo& notes) {
   return cat(" (", notes.empty_documents, " empty, ", notes.skipped_documents,
-             " skipped for invalid UTF-8)");
+             " skipped for invalid UTF-8); is it the right file? leave it out otherwise");
 }
 
 void check_documents(const std::vector<DataFile>& files, const DocumentWriter& writer) {
@@ -194,7 +194,7 @@ void check_documents(const std::vector<DataFile>& files, const DocumentWriter& w
   for (size_t i = 0; i < files.size(); ++i) {
     if (files[i].named && writer.documents_of_file(i) == 0)
       throw DataError(cat(files[i].path.string(), " has no usable document",
-                          files.size() == 1 ? left_out(writer.notes()) : ""));
+                          files.size() == 1 ? left_out(writer.notes()) : "; leave it out"));
     total += writer.documents_of_file(i);
   }
   if (total == 0)

@@ -31,6 +31,12 @@ class ChecksumMemory {
     }
   }
 
+  /// "" where it isn't remembered.
+  std::string known(const fs::path& path) const {
+    const auto found = known_.find(key_of(path, FileIdentity::of(path)));
+    return found == known_.end() ? "" : found->second;
+  }
+
   std::string checksum(const fs::path& path, const StopFlag& stop) {
     return remember(path, [&] { return hash(path, stop); });
   }
@@ -39,8 +45,7 @@ class ChecksumMemory {
   template <typename Compute>
   std::string remember(const fs::path& path, const Compute& compute) {
     const FileIdentity identity = FileIdentity::of(path);
-    const std::string key = cat(fs::absolute(path).string(), "|", identity.size, "|",
-                                identity.mtime_ns, "|", identity.inode, "|", identity.device);
+    const std::string key = key_of(path, identity);
     if (const auto found = known_.find(key); found != known_.end()) return found->second;
     std::string checksum = compute();
     const auto now = std::chrono::system_clock::now().time_since_epoch();
@@ -64,6 +69,11 @@ class ChecksumMemory {
   }
 
  private:
+  static std::string key_of(const fs::path& path, const FileIdentity& identity) {
+    return cat(fs::absolute(path).string(), "|", identity.size, "|", identity.mtime_ns, "|",
+               identity.inode, "|", identity.device);
+  }
+
   static std::string hash(const fs::path& path, const StopFlag& stop) {
     InputFile file(path);
     Sha256 hash;
@@ -81,22 +91,32 @@ class ChecksumMemory {
 };
 
 /// Everything that the content of the token file depends on.
+/// @param checksum of a file's content
+template <typename Checksum>
 std::string cache_key(const std::vector<DataFile>& files, const PrepareOptions& options,
-                      const Tokenizer& tokenizer, ChecksumMemory& memory, const StopFlag& stop) {
+                      const Tokenizer& tokenizer, const Checksum& checksum) {
   Sha256 key;
   key.update(cat("fathom tokens 1\n", tokenizer.checksum(), "\n", options.add_bos, "\n",
                  options.read.on_invalid_utf8, "\n", options.read.max_document_bytes, "\n",
                  options.read.text_field.size(), " ", options.read.text_field, "\n"));
+  if (options.read.on_missing_text != "error") key.update(options.read.on_missing_text + "\n");
   for (const DataFile& file : files)
     key.update(cat(file.format->name, " ", file.compression ? file.compression->name : "none", " ",
-                   file.named, " ", memory.checksum(file.path, stop), "\n"));
+                   file.named, " ", checksum(file.path), "\n"));
   return key.hex_digest();
+}
+
+/// The file of the cache that a key names.
+fs::path cache_path(const fs::path& cache_dir, const std::string& key) {
+  constexpr size_t kNameDigits = 16;  // 64 bits: no two of a cache are alike by chance
+  return cache_dir / (key.substr(0, kNameDigits) + ".tokens");
 }
 
 /// Opens a token file and, where that wasn't done before, reads all of it: ids that a disk or a
 /// copy got wrong would be trained on.
-TokenFile open_whole(const fs::path& path, ChecksumMemory& memory, const StopFlag& stop) {
-  TokenFile file = TokenFile::open(path);
+TokenFile open_whole(const fs::path& path, bool hold_open, ChecksumMemory& memory,
+                     const StopFlag& stop) {
+  TokenFile file = TokenFile::open(path, hold_open);
   memory.remember(path, [&] {
     file.verify(stop);
     return file.info().content_checksum;
@@ -112,13 +132,13 @@ TokenFile prepared_text(const std::vector<DataFile>& files, const DataConfig& co
   make_directories(cache_dir);
   const PrepareOptions options = PrepareOptions::from(config);
   ChecksumMemory memory(cache_dir);
-  const std::string key = cache_key(files, options, tokenizer, memory, stop);
+  const std::string key = cache_key(
+      files, options, tokenizer, [&](const fs::path& path) { return memory.checksum(path, stop); });
   memory.save(log);
-  constexpr size_t kNameDigits = 16;  // 64 bits: no two of a cache are alike by chance
-  const fs::path path = cache_dir / (key.substr(0, kNameDigits) + ".tokens");
+  const fs::path path = cache_path(cache_dir, key);
   if (fs::exists(path)) {
     try {
-      TokenFile file = open_whole(path, memory, stop);
+      TokenFile file = open_whole(path, /*hold_open=*/true, memory, stop);
       memory.save(log);
       return file;
     } catch (const DataError& error) {
@@ -139,7 +159,7 @@ TokenFile prepared_text(const std::vector<DataFile>& files, const DataConfig& co
 void warn_of_gaps(const TokenFile& file, const std::string& title, const Log& log) {
   const TokenFileInfo& info = file.info();
   if (info.empty_documents > 0)
-    log.warn(cat(title, ": left out ", info.empty_documents, " empty documents"));
+    log.warn(cat(title, ": left out ", info.empty_documents, " documents without text"));
   if (info.skipped_documents > 0)
     log.warn(cat(title, ": left out ", info.skipped_documents, " documents with invalid UTF-8"));
   if (info.replacements > 0)
@@ -156,15 +176,36 @@ void check_tokenizer(const TokenFile& file, const Tokenizer& tokenizer) {
                         "...); prepare its text again, or set data.tokenizer to the other one"));
 }
 
+bool is_quick_to_prepare(const DataConfig& config, const Tokenizer& tokenizer) {
+  constexpr uint64_t kQuickBytes = uint64_t{16} << 20;
+  constexpr uint64_t kCompression = 4;  // about what gzip and zstd make of text
+  const ChecksumMemory memory(config.cache_dir);
+  const PrepareOptions options = PrepareOptions::from(config);
+  uint64_t bytes = 0;
+  for (const auto* inputs : {&config.train, &config.validation}) {
+    std::vector<DataFile> text;
+    for (const DataFile& file : find_files(*inputs)) {
+      if (!file.is_token_file()) text.push_back(file);
+    }
+    const std::string key = cache_key(text, options, tokenizer,
+                                      [&](const fs::path& path) { return memory.known(path); });
+    if (fs::exists(cache_path(config.cache_dir, key))) continue;
+    for (const DataFile& file : text) bytes += file.bytes * (file.compression ? kCompression : 1);
+  }
+  return bytes <= kQuickBytes;
+}
+
 std::vector<TokenFile> prepared(const std::vector<std::string>& inputs, const DataConfig& config,
                                 const Tokenizer& tokenizer, const std::string& title,
                                 const Log& log, const StopFlag& stop) {
   std::vector<DataFile> text;
   std::vector<TokenFile> files;
+  const std::vector<DataFile> found = find_files(inputs, &log);
+  const bool hold_open = may_hold_open(found.size());
   ChecksumMemory memory(config.cache_dir);
-  for (const DataFile& file : find_files(inputs)) {
+  for (const DataFile& file : found) {
     if (file.is_token_file())
-      files.push_back(open_whole(file.path, memory, stop));
+      files.push_back(open_whole(file.path, hold_open, memory, stop));
     else
       text.push_back(file);
   }

@@ -127,10 +127,12 @@ bool is_token_file(const std::filesystem::path& path) {
   }
 }
 
-TokenFile TokenFile::open(const std::filesystem::path& path) {
+TokenFile TokenFile::open(const std::filesystem::path& path, bool hold_open) {
   const FileIdentity identity = FileIdentity::of(path);
   try {
-    return TokenFile(MappedFile(path), identity);
+    MappedFile map(path);
+    if (!hold_open) map.close_descriptor();
+    return TokenFile(std::move(map), identity);
   } catch (const DiskError& error) {
     throw DataError(error.what());
   }
@@ -158,11 +160,30 @@ TokenFile::TokenFile(MappedFile map, FileIdentity identity)
            hex_of(header.content_checksum)};
 }
 
+uint64_t TokenFile::index_offset(uint64_t document) const {
+  return kHeaderBytes + padded(info_.num_tokens * info_.width) + 8 * document;
+}
+
 uint64_t TokenFile::index_entry(uint64_t document) const {
-  const size_t offset = kHeaderBytes + padded(info_.num_tokens * info_.width) + 8 * document;
   uint64_t start = 0;
-  std::memcpy(&start, map_.bytes().data() + offset, sizeof start);
+  std::memcpy(&start, map_.bytes().data() + index_offset(document), sizeof start);
   return start;
+}
+
+void TokenFile::reject_index(uint64_t document) const {
+  throw DataError(cat(path().string(), " is corrupt: its index is wrong at document ", document));
+}
+
+void TokenFile::read_document_starts(uint64_t first, std::span<uint64_t> out) const {
+  try {
+    map_.read_at(index_offset(first), std::as_writable_bytes(out));
+  } catch (const DiskError& error) {
+    throw DataError(error.what());
+  }
+  for (size_t i = 0; i < out.size(); ++i) {
+    const bool right = i == 0 ? first > 0 || out[0] == 0 : out[i] > out[i - 1];
+    if (!right || out[i] > info_.num_tokens) reject_index(first + i);
+  }
 }
 
 uint64_t TokenFile::document_start(uint64_t document) const {
@@ -171,7 +192,7 @@ uint64_t TokenFile::document_start(uint64_t document) const {
   const bool at_end = document == info_.num_documents;
   const bool right = document == 0 ? start == 0 : start > before;
   if (!right || start > info_.num_tokens || (at_end && start != info_.num_tokens))
-    throw DataError(cat(path().string(), " is corrupt: its index is wrong at document ", document));
+    reject_index(document);
   return start;
 }
 

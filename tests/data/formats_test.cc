@@ -116,9 +116,70 @@ TEST(JsonlFormat, NamesFileAndLineOfWhatIsWrong) {
   EXPECT_TRUE(contains(error_of("{\"text\": null}"), "isn't a text"));
   EXPECT_TRUE(contains(error_of("{\"text\": {\"text\": \"a\"}}"), "isn't a text"));
   EXPECT_TRUE(contains(error_of("{\"text\": \"a\", \"text\": \"b\"}"), "twice"));
-  EXPECT_TRUE(contains(error_of("{\"a\": " + std::string(100000, '[')), "64 levels"));
+  EXPECT_TRUE(contains(error_of("{\"a\": " + std::string(100000, '[')), "1000 levels"));
   EXPECT_TRUE(contains(error_of("{\"text\": \"\xFF\"}"), "invalid UTF-8"));
   EXPECT_TRUE(contains(error_of("{\"text\": \"\\ud83d\"}"), "surrogate"));
+}
+
+TEST(JsonlFormat, TakesTheNumbersThatPythonWrites) {
+  const TemporaryFolder folder;
+  const std::string digits(5000, '9');
+  const std::string path = folder.write(
+      "a.jsonl",
+      "{\"score\": NaN, \"text\": \"NaN \\\" 01\", \"n\": [-Infinity, Infinity, 1e999, -" + digits +
+          "]}\n");
+  EXPECT_EQ(documents(path), Texts{"NaN \" 01"});
+  for (const char* bad : {"nan", "+1", "01", "1.", "-NaN", ".5", "1e", "Infinite"}) {
+    const std::string line = std::string("{\"n\": ") + bad + ", \"text\": \"a\"}";
+    EXPECT_TRUE(
+        contains(data_error([&] { documents(folder.write("b.jsonl", line)); }), "not valid JSON"))
+        << bad;
+  }
+}
+
+TEST(JsonlFormat, LeavesOutDocumentsWithoutTextWhereItMay) {
+  const TemporaryFolder folder;
+  const std::string path = folder.write("a.jsonl",
+                                        "{\"text\": null}\n{\"id\": 1}\n{\"text\": 5}\n{\"text\": "
+                                        "[\"a\"]}\nnull\n{\"text\": \"b\"}\n");
+  EXPECT_TRUE(
+      contains(data_error([&] { documents(path); }), path + ":1: the document has a field"));
+  ReadOptions options;
+  options.on_missing_text = "skip";
+  EXPECT_EQ(documents(path, options), (Texts{"", "", "", "", "", "b"}));
+  EXPECT_TRUE(contains(data_error([&] { documents(folder.write("b.jsonl", "{]"), options); }),
+                       "not valid JSON"));
+}
+
+TEST(JsonlFormat, TakesAnArrayOfDocuments) {
+  const TemporaryFolder folder;
+  const std::string path = folder.write("a.json",
+                                        "\xEF\xBB\xBF\n[\n {\"text\": \"a ] \\\" , {\", \"n\": "
+                                        "[[1], {}]},\n\n  {\"text\": \"b\"} ]\n\n");
+  EXPECT_EQ(documents(path), (Texts{"a ] \" , {", "b"}));
+  EXPECT_EQ(documents(folder.write("b.json", "[]")), Texts{});
+  const auto error_of = [&](const std::string& json) {
+    const std::string bad = folder.write("c.json", json);
+    return data_error([&] { documents(bad); });
+  };
+  EXPECT_TRUE(contains(error_of("[{\"text\": \"a\"},\n{\"text\": \"b\""),
+                       "c.json:2: the array has no end"));
+  EXPECT_TRUE(contains(error_of("[{\"text\": \"a\"}]]"), "something follows"));
+  EXPECT_TRUE(contains(error_of("[{\"text\": \"a\"},]"), "an element is missing"));
+  EXPECT_TRUE(contains(error_of("[{\"text\": \"a\"},\n\n{\"txt\": 1}]"),
+                       "c.json:3: the document has no field"));
+  EXPECT_TRUE(contains(error_of("[\"a\"]"), "not an object but a text"));
+}
+
+TEST(JsonlFormat, SaysHowOtherShapesBecomeLines) {
+  const TemporaryFolder folder;
+  const auto error_of = [&](const std::string& json) {
+    const std::string bad = folder.write("c.json", json);
+    return data_error([&] { documents(bad); });
+  };
+  EXPECT_TRUE(contains(error_of("{\"data\": [{\"text\": \"a\"}]}"), "jq -c '.[\"data\"][]'"));
+  EXPECT_TRUE(contains(error_of("{\"text\": {\"0\": \"a\"}}"), "orient='records', lines=True"));
+  EXPECT_TRUE(contains(error_of("{\n  \"text\": \"a\"\n}\n"), "jq -c . FILE > FILE.jsonl"));
 }
 
 TEST(JsonlFormat, LoneSurrogatesFollowThePolicy) {
@@ -195,7 +256,39 @@ TEST(Gzip, GarbageInsteadOfDataOrAfterItIsAnError) {
   };
   EXPECT_TRUE(contains(error_of("plain text"), "not valid gzip data"));
   EXPECT_TRUE(contains(error_of(gzip("text") + "garbage"), "after its gzip data"));
-  EXPECT_TRUE(contains(error_of(gzip("text") + std::string(512, '\0')), "after its gzip data"));
+  EXPECT_TRUE(
+      contains(error_of(gzip("text") + std::string(512, '\0') + "garbage"), "after its gzip data"));
+}
+
+TEST(Gzip, ZerosAfterAMemberMeanNothing) {  // gzip and Python's gzip pass over them
+  const TemporaryFolder folder;
+  for (const size_t zeros : {size_t{1}, size_t{512}, size_t{1} << 17}) {
+    const std::string padding(zeros, '\0');
+    EXPECT_EQ(documents(folder.write("a.txt.gz", gzip("one ") + padding + gzip("two") + padding)),
+              Texts{"one two"});
+  }
+  EXPECT_TRUE(
+      contains(data_error([&] { documents(folder.write("b.txt.gz", std::string(512, '\0'))); }),
+               "gzip data"));
+}
+
+TEST(Compression, AFileThatIsPackedInAnotherWayIsNamedWithTheCommand) {
+  const TemporaryFolder folder;
+  const auto error_of = [&](const std::string& name, const std::string& bytes) {
+    const std::string path = folder.write(name, bytes);
+    return data_error([&] { documents(path); });
+  };
+  EXPECT_TRUE(
+      contains(error_of("a.txt.gz", "a plain text"),
+               "but plain text; repair it: mv " + folder / "a.txt.gz" + " " + folder / "a.txt"));
+  EXPECT_TRUE(
+      contains(error_of("b.txt.gz", zstd("text")),
+               "but zstd data; repair it: mv " + folder / "b.txt.gz" + " " + folder / "b.txt.zst"));
+  EXPECT_TRUE(contains(error_of("c.txt.zst", gzip("text")), " " + folder / "c.txt.gz"));
+  EXPECT_TRUE(
+      contains(error_of("d.txt", gzip("text")), "is gzip data, not text in UTF-8; repair it: mv " +
+                                                    folder / "d.txt" + " " + folder / "d.txt.gz"));
+  EXPECT_TRUE(contains(error_of("e.jsonl.gz", gzip(gzip("{}"))), "is gzip data"));
 }
 
 TEST(Zstd, GarbageInsteadOfDataOrAfterItIsAnError) {
@@ -206,12 +299,37 @@ TEST(Zstd, GarbageInsteadOfDataOrAfterItIsAnError) {
   }
 }
 
-TEST(Zstd, AFrameThatWantsTooMuchMemoryIsRefused) {
+TEST(Zstd, AnyWindowThatTheToolWritesIsRead) {
   const TemporaryFolder folder;
-  // Magic, a header that announces a window of 2^28 bytes (RFC 8878), an empty last block.
-  const std::string frame("\x28\xB5\x2F\xFD\x00\x90\x01\x00\x00", 9);
-  const std::string path = folder.write("a.txt.zst", frame);
-  EXPECT_TRUE(contains(data_error([&] { documents(path); }), "requires too much memory"));
+  // Magic, a header that announces a window of 2^28 and 2^31 bytes (RFC 8878), an empty last block.
+  for (const char window : {'\x90', '\xA8'}) {
+    std::string frame("\x28\xB5\x2F\xFD\x00\x90\x01\x00\x00", 9);
+    frame[5] = window;
+    EXPECT_EQ(documents(folder.write("a.txt.zst", zstd("one") + frame)), Texts{"one"});
+  }
+  const std::string frame("\x28\xB5\x2F\xFD\x00\xB0\x01\x00\x00", 9);  // 2^32
+  EXPECT_TRUE(contains(data_error([&] { documents(folder.write("b.txt.zst", frame)); }),
+                       "window of more than 2^31 bytes; pack it again: zstd -dc"));
+}
+
+TEST(Zstd, FramesToBeSkippedAreSkipped) {
+  const TemporaryFolder folder;
+  const std::string skippable("\x50\x2A\x4D\x18\x03\x00\x00\x00xyz", 11);
+  EXPECT_EQ(documents(folder.write("a.txt.zst", skippable + zstd("one") + skippable)),
+            Texts{"one"});
+}
+
+TEST(TextFormat, Utf16WithoutAByteOrderMarkIsNamed) {
+  const TemporaryFolder folder;
+  std::string little, big;
+  for (const char c : std::string("sixteen bits a letter\n")) {
+    little += std::string{c, '\0'};
+    big += std::string{'\0', c};
+  }
+  EXPECT_TRUE(
+      contains(data_error([&] { documents(folder.write("a.txt", little)); }),
+               "UTF-16 without a byte order mark, not UTF-8; repair it: iconv -f UTF-16LE"));
+  EXPECT_TRUE(contains(data_error([&] { documents(folder.write("b.jsonl", big)); }), "UTF-16BE"));
 }
 
 TEST(Gzip, EveryFlippedBitOfAMemberIsFound) {
@@ -229,46 +347,6 @@ TEST(Gzip, EveryFlippedBitOfAMemberIsFound) {
       }
     }
   }
-}
-
-TEST(FindFiles, TakesFilesFoldersAndGlobsInOrder) {
-  const TemporaryFolder folder;
-  for (const std::string name : {"b.txt", "a.py", "sub/c.jsonl.gz", "sub/deep/d.md", "image.png",
-                                 "sub/e.tokens", ".hidden.txt", ".git/config.txt"})
-    folder.write(name, "x");
-  const auto names = [&](const std::vector<std::string>& patterns) {
-    Texts found;
-    for (const DataFile& file : find_files(patterns))
-      found.push_back(file.path.lexically_relative(folder.path()).string());
-    return found;
-  };
-  EXPECT_EQ(names({folder.path().string()}),
-            (Texts{"a.py", "b.txt", "sub/c.jsonl.gz", "sub/deep/d.md", "sub/e.tokens"}));
-  EXPECT_EQ(names({folder / "b.txt", folder / "a.py"}), (Texts{"b.txt", "a.py"}));
-  EXPECT_EQ(names({folder / "*.txt"}), Texts{"b.txt"});
-  EXPECT_EQ(names({folder / "[!b].py"}), Texts{"a.py"});
-  EXPECT_EQ(names({folder / "?.py"}), Texts{"a.py"});
-  EXPECT_EQ(names({folder / "*/*.gz"}), Texts{"sub/c.jsonl.gz"});
-  EXPECT_EQ(names({folder / "**/*.md"}), Texts{"sub/deep/d.md"});
-  EXPECT_EQ(names({folder / "sub/**"}), (Texts{"sub/c.jsonl.gz", "sub/deep/d.md", "sub/e.tokens"}));
-  folder.write("odd[1].txt", "x");
-  EXPECT_EQ(names({folder / "odd[1].txt"}), Texts{"odd[1].txt"}) << "a name that exists is no glob";
-}
-
-TEST(FindFiles, SaysWhatItCantFind) {
-  const TemporaryFolder folder;
-  folder.write("image.png", "x");
-  std::filesystem::create_directory(folder / "empty");
-  const auto error_of = [&](const std::string& name) {
-    return data_error([&] { find_files({folder / name}); });
-  };
-  EXPECT_TRUE(contains(error_of("none.txt"), "can't find " + folder / "none.txt"));
-  EXPECT_TRUE(contains(error_of("*.txt"), "matches no file"));
-  EXPECT_TRUE(contains(error_of("empty"), "no file of a known format"));
-  EXPECT_TRUE(contains(error_of("image.png"), "image.png has no known extension"));
-  EXPECT_TRUE(contains(error_of("[z"), "glob"));
-  EXPECT_TRUE(
-      contains(data_error([] { find_files({"/dev/null"}); }), "neither a file nor a folder"));
 }
 
 }  // namespace

@@ -34,6 +34,9 @@ class InputFile {
 /// The whole of a text file of at most `limit` bytes. @throws DiskError, also when it is larger
 std::string read_text_file(const std::filesystem::path& path, uint64_t limit);
 
+/// Whether the process may hold so many files open beside what else it needs, three times over.
+bool may_hold_open(size_t num_files);
+
 /// A read-only memory map of a regular file; an empty file maps to an empty span.
 class MappedFile {
  public:
@@ -47,6 +50,8 @@ class MappedFile {
   /// Fills `out` from `offset` on. What is read so takes no memory of the process, as looking into
   /// `bytes` does by and by. @throws DiskError, also where the file ends before
   void read_at(uint64_t offset, std::span<std::byte> out) const;
+  /// From now on `read_at` opens the file each time; the map stays. For many files at once.
+  void close_descriptor();
   const std::filesystem::path& path() const { return path_; }
 
  private:

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "fathom/base/log.h"
 #include "fathom/config/run_config.h"
 #include "fathom/data/tokenizer.h"
 
@@ -19,6 +20,7 @@ namespace fathom {
 /// How documents are read, by the keys of DataConfig.
 struct ReadOptions {
   std::string text_field = "text";
+  std::string on_missing_text = "error";  ///< error, skip
   std::string on_invalid_utf8 = "error";  ///< error, replace, skip
   int64_t max_document_bytes = 16 << 20;  ///< of a JSON line; a text file may have any size
 
@@ -75,10 +77,15 @@ struct DataFile {
   bool is_token_file() const { return format == nullptr; }
 };
 
-/// The files that paths, folders (all files of known formats below them, sorted, hidden ones left
-/// out) and globs (*, ?, [abc], ** for any folders) name, in the order given.
+/// The files that paths, folders (all files of known formats below them, sorted) and globs (*, ?,
+/// [abc], ** for any folders) name, in the order given. Links to folders are followed, each folder
+/// and each file counts once. Of a folder are left out: hidden files, unknown formats, and what
+/// describes a data set (README.md, dataset_info.json, ...), as Hugging Face's datasets does; a
+/// file that is named itself is taken.
+/// @param log is told what is left out, with the number and the first names; null: nobody
 /// @throws DataError for what doesn't exist, matches nothing, or has no known extension
-std::vector<DataFile> find_files(const std::vector<std::string>& patterns);
+std::vector<DataFile> find_files(const std::vector<std::string>& patterns,
+                                 const Log* log = nullptr);
 
 /// Opens a text file of any known format.
 /// @throws DataError naming the file

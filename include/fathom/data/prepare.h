@@ -50,6 +50,10 @@ std::vector<TokenFile> prepared(const std::vector<std::string>& inputs, const Da
                                 const Tokenizer& tokenizer, const std::string& title,
                                 const Log& log, const StopFlag& stop);
 
+/// Whether `prepared` has little to do for the data of a config: it is prepared, or a few megabytes
+/// of text. @throws DataError as `find_files` does
+bool is_quick_to_prepare(const DataConfig& config, const Tokenizer& tokenizer);
+
 /// @throws DataError if another tokenizer made the file
 void check_tokenizer(const TokenFile& file, const Tokenizer& tokenizer);
 

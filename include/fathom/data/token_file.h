@@ -63,8 +63,9 @@ struct FileIdentity {
 /// and names the file; only a change within the microseconds that follow can still kill.
 class TokenFile {
  public:
+  /// @param hold_open false: the file is opened anew for each read, as for thousands of files
   /// @throws DataError if it isn't a whole token file of this version
-  static TokenFile open(const std::filesystem::path& path);
+  static TokenFile open(const std::filesystem::path& path, bool hold_open = true);
 
   const TokenFileInfo& info() const { return info_; }
   const std::filesystem::path& path() const { return map_.path(); }
@@ -72,6 +73,9 @@ class TokenFile {
   /// First token of a document; `document` may be num_documents: the end.
   /// @throws DataError if the index is corrupt there
   uint64_t document_start(uint64_t document) const;
+  /// First tokens of the documents from `first` on, read without mapping: a pass over all of a big
+  /// index takes no memory. @throws DataError if the index is corrupt there
+  void read_document_starts(uint64_t first, std::span<uint64_t> out) const;
   /// The document that a token belongs to (binary search in the index).
   uint64_t document_of(uint64_t token) const;
   /// Copies tokens [begin, begin + out.size()). @throws DataError if an id is beyond max_id:
@@ -85,7 +89,9 @@ class TokenFile {
 
  private:
   TokenFile(MappedFile map, FileIdentity identity);
+  uint64_t index_offset(uint64_t document) const;
   uint64_t index_entry(uint64_t document) const;
+  [[noreturn]] void reject_index(uint64_t document) const;
 
   MappedFile map_;
   FileIdentity identity_;

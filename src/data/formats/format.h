@@ -27,6 +27,7 @@ struct Compression {
   std::string_view name;
   std::vector<std::string_view> extensions;
   std::string_view summary;
+  bool (*is_packed)(std::string_view head);  ///< whether a file may begin with these four bytes
   std::unique_ptr<ByteSource> (*open)(std::unique_ptr<ByteSource> packed, const std::string& path);
 };
 

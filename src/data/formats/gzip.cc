@@ -1,4 +1,5 @@
-// .gz: one or more gzip members, each complete and with the right checksum.
+// .gz: one or more gzip members, each complete and with the right checksum; zeros after a member,
+// as tapes and archives pad with, mean nothing.
 #include <zlib.h>
 
 #include <algorithm>
@@ -26,7 +27,7 @@ class GzipSource : public ByteSource {
 
   size_t read(std::span<std::byte> buffer) override {
     size_t done = 0;
-    while (done < buffer.size() && refill()) {
+    while (done < buffer.size() && refill() && skip_padding()) {
       const std::span<std::byte> room =
           buffer.subspan(done, std::min(buffer.size() - done, size_t{1} << 30));
       stream_.next_out = reinterpret_cast<Bytef*>(room.data());
@@ -51,6 +52,19 @@ class GzipSource : public ByteSource {
     return false;
   }
 
+  /// Passes over zeros between and after members, as gzip does. @returns false at the end
+  bool skip_padding() {
+    if (!member_done_) return true;
+    while (refill()) {
+      while (stream_.avail_in > 0 && *stream_.next_in == 0) {
+        ++stream_.next_in;
+        --stream_.avail_in;
+      }
+      if (stream_.avail_in > 0) return true;
+    }
+    return false;
+  }
+
   void step() {
     if (member_done_) {
       if (inflateReset2(&stream_, kGzipOnly) != Z_OK) throw DataError(cat(path_, ": zlib failed"));
@@ -68,9 +82,10 @@ class GzipSource : public ByteSource {
   [[noreturn]] void reject() const {
     const std::string reason = stream_.msg == nullptr ? "bad data" : stream_.msg;
     if (num_members_ > 0 && stream_.total_out == 0)
-      throw DataError(
-          cat(path_, " has something other than gzip data after its gzip data (", reason, ")"));
-    throw DataError(cat(path_, " is not valid gzip data: ", reason));
+      throw DataError(cat(path_, " has something other than gzip data after its gzip data (",
+                          reason, "); if that may be dropped: gzip -dc ", path_, " | gzip > ",
+                          path_, ".new.gz"));
+    throw DataError(cat(path_, " is not valid gzip data: ", reason, "; copy it again"));
   }
 
   std::unique_ptr<ByteSource> packed_;
@@ -82,12 +97,14 @@ class GzipSource : public ByteSource {
   uint64_t num_members_ = 0;
 };
 
+bool is_packed(std::string_view head) { return head.starts_with("\x1F\x8B"); }
+
 std::unique_ptr<ByteSource> open(std::unique_ptr<ByteSource> packed, const std::string& path) {
   return std::make_unique<GzipSource>(std::move(packed), path);
 }
 
 }  // namespace
 
-const Compression kGzip{"gzip", {".gz"}, "any of these, packed by gzip", open};
+const Compression kGzip{"gzip", {".gz"}, "any of these, packed by gzip", is_packed, open};
 
 }  // namespace fathom

@@ -1,26 +1,46 @@
 // JSON lines, as C4 and most corpora come: an object a line, the text in one of its fields.
-#include <array>
-#include <cstring>
-#include <nlohmann/json.hpp>
+#include <algorithm>
 #include <optional>
+#include <stdexcept>
 
-#include "data/formats/format.h"
+#include "data/formats/json.h"
 #include "fathom/base/error.h"
 
 namespace fathom {
 namespace {
 
 constexpr size_t kBlockBytes = size_t{256} << 10;
-constexpr int kMaxDepth = 64;
+constexpr std::string_view kBlanks = " \t\r\n";
 constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
+
+/// A stream after bytes that were read from it before.
+class ResumedSource : public ByteSource {
+ public:
+  ResumedSource(std::string head, std::unique_ptr<ByteSource> rest)
+      : head_(std::move(head)), rest_(std::move(rest)) {}
+
+  size_t read(std::span<std::byte> buffer) override {
+    const size_t n = std::min(buffer.size(), head_.size() - given_);
+    std::copy_n(std::as_bytes(std::span(head_)).begin() + static_cast<ptrdiff_t>(given_), n,
+                buffer.begin());
+    given_ += n;
+    return n + rest_->read(buffer.subspan(n));
+  }
+  uint64_t bytes_read() const override { return rest_->bytes_read(); }
+
+ private:
+  std::string head_;
+  size_t given_ = 0;
+  std::unique_ptr<ByteSource> rest_;
+};
 
 /// Splits a stream into lines of bounded length; blank ones are left out.
 class LineReader : public RecordReader {
  public:
-  explicit LineReader(const FormatInput& input)
+  LineReader(const FormatInput& input, std::unique_ptr<ByteSource> source)
       : file_(input.file),
         max_bytes_(static_cast<uint64_t>(input.options.max_document_bytes)),
-        source_(open_source(file_)),
+        source_(std::move(source)),
         block_(kBlockBytes) {}
 
   bool next(Record& record) override {
@@ -28,9 +48,7 @@ class LineReader : public RecordReader {
       record = Record{};
       if (!read_line(record.bytes)) return false;
       record.line = line_;
-      if (line_ == 1 && record.bytes.starts_with(kByteOrderMark))
-        record.bytes.erase(0, kByteOrderMark.size());
-      if (record.bytes.find_first_not_of(" \t\r") != std::string::npos) return true;
+      if (record.bytes.find_first_not_of(kBlanks) != std::string::npos) return true;
     }
   }
   uint64_t bytes_read() const override { return source_->bytes_read(); }
@@ -66,77 +84,6 @@ class LineReader : public RecordReader {
   size_t begin_ = 0;
   size_t end_ = 0;
   uint64_t line_ = 0;
-};
-
-/// Keeps one text field of the outermost object and nothing else.
-class FieldHandler : public nlohmann::json_sax<nlohmann::json> {
- public:
-  explicit FieldHandler(const std::string& field) : field_(field) {}
-
-  bool null() override { return value(); }
-  bool boolean(bool) override { return value(); }
-  bool number_integer(number_integer_t) override { return value(); }
-  bool number_unsigned(number_unsigned_t) override { return value(); }
-  bool number_float(number_float_t, const string_t&) override { return value(); }
-  bool binary(binary_t&) override { return value(); }
-  bool string(string_t& text) override {
-    if (depth_ == 1 && wanted_) {
-      text_ = std::move(text);
-      wanted_ = false;
-      return true;
-    }
-    return value();
-  }
-  bool start_object(std::size_t) override { return (depth_ == 0 || value()) && open(); }
-  bool start_array(std::size_t) override { return value() && open(); }
-  bool end_object() override { return close(); }
-  bool end_array() override { return close(); }
-  bool key(string_t& name) override {
-    if (depth_ != 1) return true;
-    wanted_ = name == field_;
-    if (wanted_ && text_) return reject(cat("has the field '", field_, "' twice"));
-    if (fields_.size() < 8) fields_.push_back(name.substr(0, 32));
-    return true;
-  }
-  bool parse_error(std::size_t position, const std::string&,
-                   const nlohmann::json::exception&) override {
-    return reject(cat("is not valid JSON (at byte ", position, "); one object a line is needed"));
-  }
-
-  /// @throws std::invalid_argument with the reason when the line isn't as it should be
-  std::string take(bool parsed) {
-    if (!parsed) throw std::invalid_argument(reason_);
-    if (!text_)
-      throw std::invalid_argument(
-          cat("has no field '", field_, "' (it has: ", join(fields_), "); set data.text_field"));
-    return std::move(*text_);
-  }
-
- private:
-  bool reject(std::string reason) {
-    reason_ = std::move(reason);
-    return false;
-  }
-  /// A value that isn't the text.
-  bool value() {
-    if (depth_ == 0) return reject("is not an object; one JSON object a line is needed");
-    if (depth_ != 1 || !wanted_) return true;
-    return reject(cat("has a field '", field_, "' that isn't a text"));
-  }
-  bool open() {
-    return ++depth_ <= kMaxDepth || reject(cat("has more than ", kMaxDepth, " levels of nesting"));
-  }
-  bool close() {
-    --depth_;
-    return true;
-  }
-
-  const std::string& field_;
-  std::optional<std::string> text_;
-  std::vector<std::string> fields_;
-  std::string reason_;
-  int depth_ = 0;
-  bool wanted_ = false;
 };
 
 /// The place of an escape \uD800 to \uDFFF at `at`, as its value; 0 for anything else.
@@ -190,23 +137,35 @@ std::string text(const DataFile& file, Record& record, const ReadOptions& option
   if (record.skipped) return "";
   record.replacements += lone;
   try {
-    FieldHandler handler(options.text_field);
-    const bool parsed = nlohmann::json::sax_parse(json, &handler);
-    return handler.take(parsed);
+    std::optional<std::string> found = text_of_json(json, options);
+    return found ? std::move(*found) : "";
   } catch (const std::invalid_argument& error) {
-    throw DataError(cat(where(file, record.line), ": the line ", error.what()));
+    throw DataError(cat(where(file, record.line), ": the document ", error.what()));
   }
 }
 
 std::unique_ptr<RecordReader> open(const FormatInput& input) {
-  return std::make_unique<LineReader>(input);
+  std::unique_ptr<ByteSource> source = open_source(input.file);
+  constexpr size_t kHeadBytes = 4096;
+  std::string head(kHeadBytes, '\0');
+  head.resize(source->read(std::as_writable_bytes(std::span(head))));
+  if (head.starts_with(kByteOrderMark)) head.erase(0, kByteOrderMark.size());
+  const size_t first = head.find_first_not_of(kBlanks);
+  if (first == std::string::npos || head[first] != '[')
+    return std::make_unique<LineReader>(
+        input, std::make_unique<ResumedSource>(std::move(head), std::move(source)));
+  const auto lines = std::count(head.begin(), head.begin() + static_cast<ptrdiff_t>(first), '\n');
+  return open_json_array(input,
+                         std::make_unique<ResumedSource>(head.substr(first), std::move(source)),
+                         1 + static_cast<uint64_t>(lines));
 }
 
 }  // namespace
 
 const DocumentFormat kJsonlFormat{"jsonl",
                                   {".jsonl", ".json", ".ndjson"},
-                                  "one JSON object a line, its text in the field data.text_field",
+                                  "one JSON object a line, or one array of them; the text in the "
+                                  "field data.text_field",
                                   open,
                                   text};
 

@@ -1,6 +1,9 @@
 // The tables of formats, and what all formats share.
+#include <algorithm>
 #include <array>
+#include <cctype>
 
+#include "data/formats/foreign.h"
 #include "data/formats/format.h"
 #include "data/utf8.h"
 #include "fathom/base/error.h"
@@ -50,7 +53,8 @@ auto take_extension(const Table& table, std::string_view& name) -> decltype(tabl
 }  // namespace
 
 ReadOptions ReadOptions::from(const DataConfig& config) {
-  return {config.text_field, config.on_invalid_utf8, config.max_document_bytes};
+  return {config.text_field, config.on_missing_text, config.on_invalid_utf8,
+          config.max_document_bytes};
 }
 
 std::vector<FormatInfo> list_formats() {
@@ -73,7 +77,9 @@ std::vector<std::string> known_extensions() {
 DataFile classify(const std::filesystem::path& path) {
   DataFile file;
   file.path = path;
-  const std::string name = path.filename().string();
+  std::string name = path.filename().string();
+  std::transform(name.begin(), name.end(), name.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   std::string_view rest = name;
   file.compression = take_extension(kCompressions, rest);
   file.format = take_extension(kDocumentFormats, rest);
@@ -82,8 +88,10 @@ DataFile classify(const std::filesystem::path& path) {
 
 std::unique_ptr<ByteSource> open_source(const DataFile& file) {
   std::unique_ptr<ByteSource> source = std::make_unique<FileSource>(file.path);
-  if (file.compression == nullptr) return source;
-  return file.compression->open(std::move(source), file.path.string());
+  if (file.compression != nullptr)
+    source = file.compression->open(checked(std::move(source), file.path, file.compression),
+                                    file.path.string());
+  return checked(std::move(source), file.path, nullptr);
 }
 
 std::unique_ptr<RecordReader> open_records(const DataFile& file, const ReadOptions& options,

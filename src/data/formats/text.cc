@@ -95,8 +95,6 @@ class TextReader : public RecordReader {
 
   void skip_byte_order_mark() {
     at_start_ = false;
-    if (raw_.starts_with("\xFF\xFE") || raw_.starts_with("\xFE\xFF"))
-      throw DataError(cat(file_.path.string(), " is UTF-16; convert it to UTF-8"));
     if (raw_.starts_with(kByteOrderMark)) raw_.erase(0, kByteOrderMark.size());
   }
 

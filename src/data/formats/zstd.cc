@@ -1,5 +1,6 @@
 // .zst: one or more Zstandard frames, each complete.
 #include <zstd.h>
+#include <zstd_errors.h>
 
 #include "data/formats/format.h"
 #include "fathom/base/error.h"
@@ -7,8 +8,9 @@
 namespace fathom {
 namespace {
 
-/// Windows of up to 2^27 bytes, as the zstd tool's default: a frame may ask for 2 GB of memory.
-constexpr int kWindowLogMax = 27;
+/// The largest window that zstd --long=31 writes: reading such a frame takes 2 GiB of memory, as
+/// much as the text itself if that is less.
+constexpr int kWindowLogMax = sizeof(void*) == 8 ? 31 : 30;
 
 class ZstdSource : public ByteSource {
  public:
@@ -44,8 +46,24 @@ class ZstdSource : public ByteSource {
   }
 
   void check(size_t result) const {
-    if (ZSTD_isError(result) != 0)
-      throw DataError(cat(path_, " is not valid zstd data: ", ZSTD_getErrorName(result)));
+    if (ZSTD_isError(result) == 0) return;
+    const ZSTD_ErrorCode code = ZSTD_getErrorCode(result);
+    if (code == ZSTD_error_memory_allocation)
+      throw MemoryError(
+          cat("memory ran out for the window of ", path_, "; pack it again: ", repack("")));
+    if (code == ZSTD_error_dictionary_wrong || code == ZSTD_error_dictionary_corrupted)
+      throw DataError(cat(path_,
+                          " was packed with a dictionary (zstd -D DICTIONARY); pack it again: ",
+                          repack(" -D DICTIONARY")));
+    if (code == ZSTD_error_frameParameter_windowTooLarge)
+      throw DataError(cat(path_, " needs a window of more than 2^", kWindowLogMax,
+                          " bytes; pack it again: ", repack("")));
+    throw DataError(
+        cat(path_, " is not valid zstd data: ", ZSTD_getErrorName(result), "; copy it again"));
+  }
+
+  std::string repack(const std::string& flags) const {
+    return cat("zstd -dc --long=31", flags, " ", path_, " | zstd > ", path_, ".new.zst");
   }
 
   std::unique_ptr<ByteSource> packed_;
@@ -57,12 +75,19 @@ class ZstdSource : public ByteSource {
   bool pending_output_ = false;
 };
 
+/// A frame, one that is to be skipped (RFC 8878), or a frame of before zstd 0.8.
+bool is_packed(std::string_view head) {
+  const auto first = static_cast<unsigned char>(head[0]);
+  return (head.substr(1, 3) == "\xB5\x2F\xFD" && first >= 0x22 && first <= 0x28) ||
+         (head.substr(1, 3) == "\x2A\x4D\x18" && (first & 0xF0) == 0x50);
+}
+
 std::unique_ptr<ByteSource> open(std::unique_ptr<ByteSource> packed, const std::string& path) {
   return std::make_unique<ZstdSource>(std::move(packed), path);
 }
 
 }  // namespace
 
-const Compression kZstd{"zstd", {".zst"}, "any of these, packed by zstd", open};
+const Compression kZstd{"zstd", {".zst"}, "any of these, packed by zstd", is_packed, open};
 
 }  // namespace fathom
