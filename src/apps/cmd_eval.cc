@@ -13,6 +13,7 @@ int run(Invocation& invocation) {
     throw ConfigError("--text is missing; name text files, folders, globs or token files");
   ModelOnText on = load_model_on_text(invocation, invocation.texts("text"),
                                       invocation.integer("tokens", INT64_MAX, 1, INT64_MAX));
+  report_evaluation(on.files, on.data, "--text", invocation.log());
   const Perplexity result =
       score(on.model, on.files, on.data, on.rows_per_batch, invocation.stop());
   if (invocation.has("json")) {

@@ -6,7 +6,11 @@
 
 #include "apps/commands.h"
 #include "apps/measure.h"
+#include "apps/run_setup.h"
 #include "fathom/base/json.h"
+#include "fathom/base/number.h"
+#include "fathom/data/prepare.h"
+#include "fathom/data/report.h"
 #include "fathom/io/plan_json.h"
 #include "fathom/model/cost.h"
 #include "fathom/model/placement.h"
@@ -43,7 +47,7 @@ Json memory_json(const RunConfig& config, const ModelPlan& plan) {
 Json schedule_json(const RunConfig& config) {
   const int64_t total = config.total_steps();
   Json points = Json::array();
-  for (const int64_t step : {int64_t{1}, std::max<int64_t>(config.lr_scheduler.warmup_steps, 1),
+  for (const int64_t step : {int64_t{1}, std::max<int64_t>(config.lr_scheduler.warmup(total), 1),
                              std::max<int64_t>(total / 2, 1), total})
     points.push_back(
         {{"step", step},
@@ -72,19 +76,55 @@ Json plan_json(const LoadedConfig& loaded, const Choices& choices) {
           {"config", origins}};
 }
 
-/// 134105856 -> "134,105,856".
-std::string grouped(int64_t value) {
-  const std::string digits = std::to_string(value);
-  std::string text;
-  for (size_t i = 0; i < digits.size(); ++i) {
-    if (i > 0 && (digits.size() - i) % 3 == 0) text += ',';
-    text += digits[i];
-  }
-  return text;
-}
-
 std::string row(const std::string& name, const std::string& value) {
   return cat("  ", name, std::string(name.size() < 18 ? 18 - name.size() : 1, ' '), value, "\n");
+}
+
+Json use_json(const RowUse& use) {
+  return {{"documents", use.documents},
+          {"tokens", use.tokens},
+          {"rows", use.rows},
+          {"targets", use.targets},
+          {"cut_documents", use.cut_documents},
+          {"cut_tokens", use.cut_tokens}};
+}
+
+/// How the data falls into rows. Text is prepared, into the cache, where train finds it.
+Json read_data(RunConfig& config, const Invocation& invocation) {
+  const DataConfig& data = config.data;
+  const RunData files = load_data(config, invocation.log(), invocation.stop());
+  settle_data(config, files, nullptr);
+  const Loader loader(open_again(files.train), data, config.train.global_batch_size);
+  std::vector<DataReport> reports = {training_report(loader, data, config.total_steps())};
+  Json json = {{"train", use_json(loader.rows().use())},
+               {"epochs", loader.epochs(config.total_steps())}};
+  if (!files.validation.empty()) {
+    const Rows rows(open_again(files.validation), data);
+    json["validation"] = use_json(rows.use());
+    reports.push_back(evaluation_report(rows, data, "data.validation"));
+  }
+  for (const DataReport& report : reports) {
+    json["says"].push_back(report.summary);
+    for (const std::string& warning : report.warnings)
+      json["says"].push_back("warning: " + warning);
+  }
+  return json;
+}
+
+/// Reads the data where it is given and there isn't much of it, or its rows decide the steps.
+Json data_json(RunConfig& config, const Invocation& invocation) {
+  const DataConfig& data = config.data;
+  if (data.train.empty() || data.tokenizer.empty()) return nullptr;
+  if (!config.knows_steps()) return read_data(config, invocation);
+  try {
+    if (is_quick_to_prepare(data, Tokenizer::load(data.tokenizer)))
+      return read_data(config, invocation);
+    return {{"says",
+             {"the text is not prepared yet: after train-llm prepare, plan says how often the run "
+              "goes through it"}}};
+  } catch (const DataError& error) {
+    return {{"says", {cat("warning: ", error.what())}}};
+  }
 }
 
 /// rms; 0.5; kind group, groups 8.
@@ -153,6 +193,10 @@ std::string plan_text(const Json& plan) {
   text += cat("training\n", row("steps", grouped(plan["steps"].get<int64_t>())),
               row("tokens per step", grouped(plan["tokens_per_step"].get<int64_t>())),
               row("tokens", grouped(plan["tokens"].get<int64_t>())), time_text(plan));
+  if (!plan["data"].is_null()) {
+    text += "data\n";
+    for (const Json& line : plan["data"]["says"]) text += cat("  ", line.get<std::string>(), "\n");
+  }
   text += cat("learning rate (", plan["schedule"]["type"].get<std::string>(), ")\n");
   for (const Json& point : plan["schedule"]["points"])
     text +=
@@ -178,8 +222,11 @@ Json measured_json(const RunConfig& config, const StopFlag& stop) {
 }
 
 int run(Invocation& invocation) {
-  const LoadedConfig loaded = invocation.load_config();
+  LoadedConfig loaded = invocation.load_config();
+  Json data;
+  if (!loaded.config.knows_steps()) data = data_json(loaded.config, invocation);
   Json plan = plan_json(loaded, invocation.choices());
+  plan["data"] = data.is_null() ? data_json(loaded.config, invocation) : data;
   if (invocation.has("measure")) plan["measured"] = measured_json(loaded.config, invocation.stop());
   invocation.print(invocation.has("json") ? plan.dump(2) + "\n" : plan_text(plan));
   for (const std::string& warning : known_bad_pairings(loaded.config.model))

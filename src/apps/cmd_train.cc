@@ -191,9 +191,7 @@ void train_observed(const RunConfig& config, const RunData& data, const RunIdent
                                  checkpoint_content(config, data, identity, invocation.choices()),
                                  config.checkpoint, writer, parallel.stop(), parallel);
   observers.insert(observers.end(), {&evaluation, &checkpoints});
-  std::vector<TokenFile> files;
-  for (const TokenFile& file : data.train) files.push_back(TokenFile::open(file.path()));
-  const Loader loader(std::move(files), config.data, config.train.global_batch_size);
+  const Loader loader(open_again(data.train), config.data, config.train.global_batch_size);
   PrefetchingLoader ahead(loader, state.step, /*depth=*/4);
   int64_t next_step = state.step;
   const auto batches = [&](int64_t step) {
@@ -205,7 +203,7 @@ void train_observed(const RunConfig& config, const RunData& data, const RunIdent
         invocation.integer("stop-after", INT64_MAX, 1, INT64_MAX), parallel.if_several());
 }
 
-void train_run(const RunConfig& config, const std::string& resume, Invocation& invocation,
+void train_run(RunConfig config, const std::string& resume, Invocation& invocation,
                Parallel& parallel) {
   const Log log(/*quiet=*/!parallel.is_main());
   const fs::path out_dir = config.train.out_dir;
@@ -218,6 +216,7 @@ void train_run(const RunConfig& config, const std::string& resume, Invocation& i
   if (const std::string chosen = choose_attention(config, rows, device); !chosen.empty())
     log.info(chosen);
   const RunData data = load_data(config, log, invocation.stop(), parallel);
+  settle_data(config, data, parallel.is_main() ? &log : nullptr);
   if (data.validation.empty()) log.info("data.validation is not set: nothing will be evaluated");
   const RunIdentity identity =
       identity_of(config, invocation.choices(), data, device, parallel.size());

@@ -1,7 +1,9 @@
 #include "apps/run_setup.h"
 
+#include "fathom/base/file.h"
 #include "fathom/base/json.h"
 #include "fathom/data/prepare.h"
+#include "fathom/data/report.h"
 #include "fathom/train/device.h"
 
 namespace fathom {
@@ -16,6 +18,11 @@ void check_start(const RunConfig& config, const Tokenizer& tokenizer) {
     throw ConfigError(cat("data.tokenizer is ", tokenizer.name(), ", but train.init_from (",
                           config.train.init_from, ") was trained with another, ", theirs.string(),
                           "; leave data.tokenizer out"));
+}
+
+void say(const DataReport& report, const Log& log) {
+  log.info(report.summary);
+  for (const std::string& warning : report.warnings) log.warn(warning);
 }
 
 SpecialTokens special_tokens(const Tokenizer& tokenizer) {
@@ -60,11 +67,33 @@ RunData load_data(const RunConfig& config, const Log& log, const StopFlag& stop,
   data.emplace(
       RunData{.tokenizer = Tokenizer::load(config.data.tokenizer), .train = {}, .validation = {}});
   const Json found = parse_json(made, "rank 0");
+  const bool hold_open = may_hold_open(found["train"].size() + found["validation"].size());
   for (const Json& path : found["train"])
-    data->train.push_back(TokenFile::open(path.get<std::string>()));
+    data->train.push_back(TokenFile::open(path.get<std::string>(), hold_open));
   for (const Json& path : found["validation"])
-    data->validation.push_back(TokenFile::open(path.get<std::string>()));
+    data->validation.push_back(TokenFile::open(path.get<std::string>(), hold_open));
   return std::move(*data);
+}
+
+std::vector<TokenFile> open_again(const std::vector<TokenFile>& files) {
+  std::vector<TokenFile> opened;
+  const bool hold_open = may_hold_open(files.size());
+  for (const TokenFile& file : files) opened.push_back(TokenFile::open(file.path(), hold_open));
+  return opened;
+}
+
+void settle_data(RunConfig& config, const RunData& data, const Log* log) {
+  const Loader loader(open_again(data.train), config.data, config.train.global_batch_size);
+  config.resolve_epochs(loader.rows_per_epoch());
+  if (log == nullptr) return;
+  say(training_report(loader, config.data, config.total_steps()), *log);
+  if (!data.validation.empty())
+    report_evaluation(data.validation, config.data, "data.validation", *log);
+}
+
+void report_evaluation(const std::vector<TokenFile>& files, const DataConfig& config,
+                       const std::string& name, const Log& log) {
+  say(evaluation_report(Rows(open_again(files), config), config, name), log);
 }
 
 RunIdentity identity_of(const RunConfig& config, const Choices& choices, const RunData& data,
@@ -94,10 +123,8 @@ TrainState start_state(const RunConfig& config, const torch::Device& device, con
 EvaluationSource evaluation_batches(const std::vector<TokenFile>& files, const DataConfig& config,
                                     int64_t rows_per_batch, Parallel* parallel) {
   const Shard shard = parallel ? Shard{parallel->rank(), parallel->size()} : Shard{};
-  std::vector<TokenFile> opened;
-  for (const TokenFile& file : files) opened.push_back(TokenFile::open(file.path()));
   const auto loader = std::make_shared<const EvaluationLoader>(
-      std::move(opened), config, rows_per_batch * shard.world_size, shard);
+      open_again(files), config, rows_per_batch * shard.world_size, shard);
   return [loader, parallel, next = int64_t{0}]() mutable -> std::optional<Batch> {
     if (next == loader->num_batches()) return std::nullopt;
     if (parallel != nullptr) parallel->agree();

@@ -29,6 +29,17 @@ RunData load_data(const RunConfig& config, const Log& log, const StopFlag& stop)
 RunData load_data(const RunConfig& config, const Log& log, const StopFlag& stop,
                   Parallel& parallel);
 
+/// Token files that somebody else has open, too.
+std::vector<TokenFile> open_again(const std::vector<TokenFile>& files);
+
+/// Settles what depends on the data: train.max_epochs in steps.
+/// @param log is told how often the data is gone through and what is left out; null: nobody
+void settle_data(RunConfig& config, const RunData& data, const Log* log);
+
+/// Says what an evaluation scores and leaves out. @param name of it, "data.validation"
+void report_evaluation(const std::vector<TokenFile>& files, const DataConfig& config,
+                       const std::string& name, const Log& log);
+
 /// The identity of a run, for its checkpoints.
 /// @param num_ranks that the order of additions depends on
 RunIdentity identity_of(const RunConfig& config, const Choices& choices, const RunData& data,

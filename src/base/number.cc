@@ -102,4 +102,11 @@ std::string perplexity_text(double perplexity) {
   return buffer;
 }
 
+std::string grouped(int64_t value) {
+  std::string text = std::to_string(value);
+  const size_t first_digit = value < 0 ? 1 : 0;
+  for (size_t at = text.size(); at > first_digit + 3;) text.insert(at -= 3, ",");
+  return text;
+}
+
 }  // namespace fathom

@@ -131,7 +131,11 @@ EvaluationLoader::EvaluationLoader(std::vector<TokenFile> files, const DataConfi
     num_targets_ += rows_.count(num_rows_++).targets;
   dropped_targets_ = std::max<int64_t>(0, num_targets_ - config.validation_tokens);
   num_targets_ -= dropped_targets_;
-  if (num_targets_ == 0) throw DataError("the validation data holds no token that can be scored");
+  if (num_targets_ == 0)
+    throw DataError(
+        cat("the validation data (", rows_.use().documents, " documents, ", rows_.use().tokens,
+            " tokens) holds no token that can be scored: the first of a text has nothing to be "
+            "predicted from; name more text"));
 }
 
 int64_t EvaluationLoader::num_batches() const {

@@ -27,7 +27,10 @@ Rows::Rows(std::vector<TokenFile> files, const DataConfig& config)
   const auto length = static_cast<uint64_t>(length_);
   num_rows_ = document_starts_.back();
   if (packed_) num_rows_ = total_tokens() < 2 ? 0 : (total_tokens() - 2) / length + 1;
-  if (num_rows_ == 0) throw DataError("the token files hold no row of tokens");
+  if (num_rows_ == 0)
+    throw DataError(cat("the data has ", total_tokens(), " tokens in ", document_starts_.back(),
+                        " documents, and a row needs at least ", packed_ ? "two" : "a document",
+                        "; name more text"));
 }
 
 Rows::Place Rows::place(const std::vector<uint64_t>& starts, uint64_t index) {
@@ -55,6 +58,33 @@ Rows::Count Rows::count(uint64_t row) const {
         static_cast<int64_t>(documents_before(last_target + 1) - documents_before(begin + 1));
   }
   return count;
+}
+
+RowUse Rows::use() const {
+  RowUse use{.documents = static_cast<int64_t>(document_starts_.back()),
+             .tokens = static_cast<int64_t>(total_tokens()),
+             .rows = static_cast<int64_t>(num_rows_)};
+  if (packed_) {
+    use.targets = use.tokens - (document_attention_ ? use.documents : 1);
+    return use;
+  }
+  for (const TokenFile& file : files_) count_documents(file, use);
+  use.targets = use.tokens - use.cut_tokens - use.documents;
+  return use;
+}
+
+void Rows::count_documents(const TokenFile& file, RowUse& use) const {
+  constexpr uint64_t kBlock = 8192;
+  std::vector<uint64_t> starts;
+  for (uint64_t first = 0; first < file.info().num_documents; first += kBlock) {
+    starts.resize(std::min(kBlock, file.info().num_documents - first) + 1);
+    file.read_document_starts(first, starts);
+    for (size_t i = 0; i + 1 < starts.size(); ++i) {
+      const int64_t beyond = static_cast<int64_t>(starts[i + 1] - starts[i]) - length_;
+      use.cut_documents += beyond > 0 ? 1 : 0;
+      use.cut_tokens += std::max<int64_t>(beyond, 0);
+    }
+  }
 }
 
 uint64_t Rows::documents_before(uint64_t token) const {

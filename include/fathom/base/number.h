@@ -27,4 +27,7 @@ std::string loss_text(double nats);
 /// A perplexity as papers print it: "26.73", "1368.33"; from a million on "1.234e+06".
 std::string perplexity_text(double perplexity);
 
+/// 134105856 -> "134,105,856".
+std::string grouped(int64_t value);
+
 }  // namespace fathom

@@ -27,6 +27,16 @@ struct Shard {
   int64_t world_size = 1;
 };
 
+/// How the tokens of some files fall into rows, and what no row holds.
+struct RowUse {
+  int64_t documents = 0;
+  int64_t tokens = 0;  ///< in the files
+  int64_t rows = 0;
+  int64_t targets = 0;        ///< tokens that some row predicts
+  int64_t cut_documents = 0;  ///< longer than a row (data.mode=documents)
+  int64_t cut_tokens = 0;     ///< what of those no row holds
+};
+
 /// The rows of some token files, by number and in file order.
 class Rows {
  public:
@@ -48,6 +58,8 @@ class Rows {
   void fill(uint64_t row, int64_t slot, Batch& batch) const;
   /// A batch of `rows` padded rows.
   Batch empty_batch(int64_t rows) const;
+  /// Counts all rows, from the index alone. @throws DataError if a file is corrupt
+  RowUse use() const;
 
  private:
   struct Place {
@@ -55,6 +67,7 @@ class Rows {
     uint64_t position = 0;
   };
   static Place place(const std::vector<uint64_t>& starts, uint64_t index);
+  void count_documents(const TokenFile& file, RowUse& use) const;
   void fill_document(uint64_t row, int64_t slot, Batch& batch) const;
   void fill_packed(uint64_t row, int64_t slot, Batch& batch) const;
   void read_stream(uint64_t begin, std::span<int64_t> out) const;
@@ -86,6 +99,8 @@ class Loader {
   uint64_t rows_per_epoch() const { return rows_.size(); }
   /// Epochs that `steps` steps take.
   double epochs(int64_t steps) const;
+  const Rows& rows() const { return rows_; }
+  int64_t global_batch_size() const { return global_batch_size_; }
 
  private:
   uint64_t row_at(uint64_t position) const;
