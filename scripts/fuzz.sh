@@ -40,7 +40,7 @@ for target in "${targets[@]}"; do
   mkdir -p "$corpus" "$found"
   before=$(find "$corpus" -name 'crash-*' -o -name 'timeout-*' -o -name 'oom-*' -o -name 'leak-*' | wc -l)
   TMPDIR=$scratch nice -n 19 "build/fuzz/tests/${target}_fuzz" "$found" "$corpus" -max_total_time="$seconds" -timeout=10 \
-    -rss_limit_mb=1024 -max_len=65536 -print_final_stats=1 -artifact_prefix="$corpus/" > "$log" 2>&1 || status=1
+    -rss_limit_mb=1024 -malloc_limit_mb=2304 -max_len=65536 -print_final_stats=1 -artifact_prefix="$corpus/" > "$log" 2>&1 || status=1
   broke=$(($(find "$corpus" -name 'crash-*' -o -name 'timeout-*' -o -name 'oom-*' -o -name 'leak-*' | wc -l) - before))
   stat() { sed -n "s/^stat::$1: *//p" "$log"; }
   echo "| $target | $(stat number_of_executed_units) | $(stat average_exec_per_sec) | $broke | $(stat peak_rss_mb) |" |
