@@ -64,8 +64,8 @@ _train_llm() {
   COMPREPLY=($(compgen -W "$words" -- "$cur"))
   IFS=$'\n'
   if [ -n "$files" ]; then
+    [ ${#COMPREPLY[@]} != 0 ] || compopt -o filenames 2> /dev/null # else it would write "key\="
     COMPREPLY=("${COMPREPLY[@]}" $(compgen -f -- "$cur"))
-    compopt -o filenames 2> /dev/null
   fi
   [ -z "$prefix" ] || COMPREPLY=("${COMPREPLY[@]/#/$prefix}")
   case "${COMPREPLY[*]}" in *=) compopt -o nospace 2> /dev/null ;; esac
