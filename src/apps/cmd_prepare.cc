@@ -48,8 +48,9 @@ Json prepare_text_files(Invocation& invocation) {
   if (!invocation.overrides().empty())
     throw ConfigError(cat(invocation.overrides()[0].path,
                           " has no effect without a config; with --output use the flags"));
-  const Tokenizer tokenizer = Tokenizer::load(required_text(invocation, "tokenizer"));
+  const std::string tokenizer_file = required_text(invocation, "tokenizer");
   const std::filesystem::path folder = required_text(invocation, "output");
+  const Tokenizer tokenizer = Tokenizer::load(tokenizer_file);
   PrepareOptions options;
   options.read = read_options(invocation);
   options.add_bos = invocation.has("add-bos");

@@ -188,11 +188,12 @@ class Streams(unittest.TestCase):
 
 
 class Signals(unittest.TestCase):
-    def blocked(self):
+    def blocked(self, **environment):
         """A command whose output nobody reads, once its pipe is full."""
         reading, writing = os.pipe()
         fcntl.fcntl(writing, F_SETPIPE_SZ, 4096)
-        process = subprocess.Popen([OPTIONS.train_llm, "schema"], stdout=writing, stderr=subprocess.PIPE)
+        process = subprocess.Popen([OPTIONS.train_llm, "schema"], stdout=writing, stderr=subprocess.PIPE,
+                                   env={"LANG": "C", **environment})
         os.close(writing)
         self.addCleanup(process.stderr.close)
         self.addCleanup(process.wait)
@@ -215,6 +216,17 @@ class Signals(unittest.TestCase):
             time.sleep(1)
             process.send_signal(number)
             self.assertEqual(process.wait(timeout=30), 128 + number)
+
+    def test_threads_wait_a_little_and_sleep_unless_the_environment_says_how(self):
+        def waiting(**environment):
+            process = self.blocked(**environment)
+            self.assertEqual(open(f"/proc/{process.pid}/comm").read(), OPTIONS.train_llm.name + "\n")
+            words = open(f"/proc/{process.pid}/environ").read().split("\0")
+            return {word for word in words if word.startswith(("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"))}
+        (bound,) = waiting()
+        self.assertLess(int(bound.removeprefix("GOMP_SPINCOUNT=")), 300000)  # libgomp's own
+        for name, value in (("GOMP_SPINCOUNT", "7"), ("OMP_WAIT_POLICY", "active")):
+            self.assertEqual(waiting(**{name: value}), {f"{name}={value}"})
 
 
 if __name__ == "__main__":
