@@ -62,8 +62,8 @@ def tokenizer(program, plan, given, text, folder):
     path = folder / f"tokenizer-{checksum(text.train, options)[:10]}.model"
     if not path.exists():
         print(f"training a tokenizer of {options['vocab_size']} pieces", flush=True)
-        program.run("tokenizer", "train", *text.train, "--vocab-size", options["vocab_size"], "--sample-bytes",
-                    options["sample_bytes"], "--output", path)
+        program.run("tokenizer", "train", *text.train, "--type", options["type"], "--vocab-size", options["vocab_size"],
+                    "--sample-bytes", options["sample_bytes"], "--output", path)
     return path.resolve()
 
 

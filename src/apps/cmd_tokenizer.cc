@@ -85,14 +85,14 @@ int decode(Invocation& invocation) {
 Command tokenizer_train_command() {
   return {.name = "tokenizer train",
           .summary = "makes a SentencePiece tokenizer from text files, folders or globs",
-          .usage = "FILE... --output F.model [--vocab-size N] [--type unigram|bpe]",
+          .usage = "FILE... --output F.model [--vocab-size N] [--type bpe|unigram]",
           .example = "train-llm tokenizer train books/ --vocab-size 8000 --output books.model",
           .min_arguments = 1,
           .max_arguments = SIZE_MAX,
           .flags = with_read_flags(
               {{"output", "FILE", "the model that is written"},
                {"vocab-size", "N", "pieces (32000)"},
-               {"type", "unigram|bpe", "kind of model (unigram)"},
+               {"type", "bpe|unigram", "kind of model (bpe, as Llama has it)"},
                {"character-coverage", "SHARE", "of the text whose characters get pieces (0.9995)"},
                {"pad", "", "add a <pad> piece, id 3"},
                {"sample-bytes", "N", "text that training looks at (67108864)"},

@@ -36,7 +36,7 @@ scales:
   tiny:
     about: seconds
     seeds: [1, 2]
-    tokenizer: {vocab_size: 300, sample_bytes: 1000000}
+    tokenizer: {type: bpe, vocab_size: 300, sample_bytes: 1000000}
     config:
       model: {hidden_size: 32, intermediate_size: 64, num_hidden_layers: 2, num_attention_heads: 2, vocab_size: 300}
       data: {mode: packed, sequence_length: 16, validation_tokens: 500}

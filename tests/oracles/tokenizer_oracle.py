@@ -83,6 +83,17 @@ class TokenIds(unittest.TestCase):
                 self.assertEqual(oracle.get_piece_size(), 4000)
                 self.assertEqual((oracle.unk_id(), oracle.bos_id(), oracle.eos_id(), oracle.pad_id()), (0, 1, 2, -1))
 
+    def test_the_default_is_what_llama_cpp_takes_every_llamas_model_for(self):
+        model_pb2 = support.require("sentencepiece.sentencepiece_model_pb2")
+        with tempfile.TemporaryDirectory() as folder:
+            text, model = pathlib.Path(folder) / "text.txt", pathlib.Path(folder) / "default.model"
+            text.write_text("\n".join(LINES[:500]), encoding="utf-8")
+            run("tokenizer", "train", text, "--vocab-size", "1000", "--output", model)
+            made = model_pb2.ModelProto.FromString(model.read_bytes())
+        self.assertEqual(made.trainer_spec.model_type, made.trainer_spec.BPE)
+        self.assertTrue(made.trainer_spec.byte_fallback)
+        self.assertEqual(made.normalizer_spec.precompiled_charsmap, b"")
+
 
 if __name__ == "__main__":
     unittest.main(argv=[__file__])

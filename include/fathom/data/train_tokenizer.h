@@ -13,12 +13,13 @@
 
 namespace fathom {
 
-/// What kind of tokenizer. As in Llama: text is not normalized, digits stand alone, runs of spaces
-/// may be pieces, and characters without a piece are spelled in bytes, so that decoding gives the
-/// text back. <unk>, <s> and </s> are ids 0, 1 and 2.
+/// What kind of tokenizer. As in Llama, so that every program which reads a Llama's SentencePiece
+/// model reads this one (llama.cpp takes each for BPE with byte fallback): text is not normalized,
+/// digits stand alone, runs of spaces may be pieces, and characters without a piece are spelled in
+/// bytes, so that decoding gives the text back. <unk>, <s> and </s> are ids 0, 1 and 2.
 struct TokenizerOptions {
   int64_t vocab_size = 32000;
-  std::string type = "unigram";        ///< unigram or bpe
+  std::string type = "bpe";            ///< bpe, as Llama has it, or unigram, as T5 has it
   double character_coverage = 0.9995;  ///< share of the text whose characters get pieces
   bool pad = false;                    ///< <pad> is id 3
   /// Text that training looks at. Of more than this, lines are chosen evenly by their number.
