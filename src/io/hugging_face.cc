@@ -24,27 +24,13 @@ Json ids_or_null(const std::vector<int64_t>& ids) {
   return ids.empty() ? Json() : ids.size() == 1 ? Json(ids[0]) : Json(ids);
 }
 
-/// The ids of a key; some releases write -1 for none.
-std::vector<int64_t> read_ids(const Json& config, const char* key) {
-  const Json value = config.contains(key) ? config.at(key) : Json();
-  std::vector<int64_t> ids;
-  for (const Json& id : value.is_array() ? value : Json::array({value})) {
-    if (id.is_null()) continue;
-    if (!id.is_number_integer())
-      throw std::invalid_argument(
-          cat(key, " is ", value.dump().substr(0, 100), "; allowed: a token id or a list of them"));
-    if (id >= 0) ids.push_back(id.get<int64_t>());
-  }
-  return ids;
-}
-
 SpecialTokens read_tokens(const Json& config) {
   const auto first = [&](const char* key) -> std::optional<int64_t> {
-    const std::vector<int64_t> ids = read_ids(config, key);
+    const std::vector<int64_t> ids = read_token_ids(config, key);
     return ids.empty() ? std::nullopt : std::optional(ids[0]);
   };
   return {.bos = first("bos_token_id"),
-          .eos = read_ids(config, "eos_token_id"),
+          .eos = read_token_ids(config, "eos_token_id"),
           .pad = first("pad_token_id")};
 }
 
@@ -127,6 +113,19 @@ SavedModelConfig parse_config(const Json& config, const Choices& choices,
 }
 
 }  // namespace
+
+std::vector<int64_t> read_token_ids(const Json& config, const char* key) {
+  const Json value = config.contains(key) ? config.at(key) : Json();
+  std::vector<int64_t> ids;
+  for (const Json& id : value.is_array() ? value : Json::array({value})) {
+    if (id.is_null()) continue;
+    if (!id.is_number_integer())
+      throw std::invalid_argument(
+          cat(key, " is ", value.dump().substr(0, 100), "; allowed: a token id or a list of them"));
+    if (id >= 0) ids.push_back(id.get<int64_t>());
+  }
+  return ids;
+}
 
 std::string config_json(const ModelDescription& description, const Choices& choices) {
   const Family* family = family_of(description.form, description.model, description.model_type);

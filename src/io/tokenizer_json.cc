@@ -10,6 +10,7 @@
 #include "fathom/base/error.h"
 #include "fathom/base/file.h"
 #include "fathom/base/json.h"
+#include "user_symbols.h"
 
 namespace fathom {
 namespace {
@@ -18,6 +19,7 @@ using Kind = SentencePieceModel::Kind;
 using Algorithm = SentencePieceModel::Algorithm;
 
 constexpr const char* kSpace = "\xE2\x96\x81";  // U+2581, SentencePiece's sign for a space
+constexpr float kScoreOfNoText = -1e6F;         // of pieces that a text never becomes
 
 std::string base64(std::string_view bytes) {
   constexpr std::string_view kDigits =
@@ -34,49 +36,48 @@ std::string base64(std::string_view bytes) {
   return text;
 }
 
-bool is_expressible(const SentencePieceModel& model) {
-  return (model.algorithm == Algorithm::kUnigram || model.algorithm == Algorithm::kBpe) &&
-         model.escape_whitespaces && !model.whitespace_as_suffix;
-}
-
-Json replace(const char* kind, const std::string& pattern, const std::string& content) {
-  return {{"type", "Replace"}, {"pattern", {{kind, pattern}}}, {"content", content}};
-}
+void append(const Json& steps, Json& all) { all.insert(all.end(), steps.begin(), steps.end()); }
 
 Json normalizer(const SentencePieceModel& model) {
-  Json steps = Json::array();
+  const SymbolNormalizers symbols = symbol_normalizers(model);
+  Json steps = symbols.hide;
   if (!model.character_map.empty())
     steps.push_back(
         {{"type", "Precompiled"}, {"precompiled_charsmap", base64(model.character_map)}});
   if (model.remove_extra_whitespaces) {
-    steps.push_back(replace("Regex", "\\A +| +\\z", ""));
-    steps.push_back(replace("Regex", " {2,}", " "));
+    steps.push_back(replace_step("Regex", cat("\\A +|[ ", kSpace, "]+\\z"), ""));
+    steps.push_back(replace_step("Regex", " {2,}", " "));
   }
-  if (model.add_dummy_prefix) steps.push_back({{"type", "Prepend"}, {"prepend", kSpace}});
-  steps.push_back(replace("String", " ", kSpace));
+  if (model.add_dummy_prefix)
+    steps.push_back(model.whitespace_as_suffix ? replace_step("Regex", "\\z", " ")
+                                               : Json{{"type", "Prepend"}, {"prepend", " "}});
+  append(symbols.restore, steps);
+  steps.push_back(replace_step("String", " ", kSpace));
   return {{"type", "Sequence"}, {"normalizers", steps}};
 }
 
 Json decoder(const SentencePieceModel& model) {
-  Json steps = {replace("String", kSpace, " "), {{"type", "ByteFallback"}}, {{"type", "Fuse"}}};
+  Json steps = {
+      replace_step("String", kSpace, " "), {{"type", "ByteFallback"}}, {{"type", "Fuse"}}};
   if (model.add_dummy_prefix)
     steps.push_back({{"type", "Strip"}, {"content", " "}, {"start", 1}, {"stop", 0}});
   return {{"type", "Sequence"}, {"decoders", steps}};
 }
 
-/// Pieces that aren't made from text: found before the text is normalized.
+/// Pieces that aren't made from text. Their names in a text are text, as to SentencePiece
+/// (split_special_tokens in tokenizer_config.json).
 Json added_tokens(const SentencePieceModel& model) {
   Json tokens = Json::array();
   for (size_t id = 0; id < model.pieces.size(); ++id) {
     const Kind kind = model.pieces[id].kind;
-    if (kind != Kind::kUnknown && kind != Kind::kControl && kind != Kind::kUserDefined) continue;
+    if (kind != Kind::kUnknown && kind != Kind::kControl) continue;
     tokens.push_back({{"id", id},
                       {"content", model.pieces[id].text},
                       {"single_word", false},
                       {"lstrip", false},
                       {"rstrip", false},
                       {"normalized", false},
-                      {"special", kind != Kind::kUserDefined}});
+                      {"special", true}});
   }
   return tokens;
 }
@@ -90,7 +91,10 @@ size_t unknown_id(const SentencePieceModel& model) {
 
 Json unigram(const SentencePieceModel& model) {
   Json vocabulary = Json::array();
-  for (const auto& piece : model.pieces) vocabulary.push_back({piece.text, piece.score});
+  for (const auto& piece : model.pieces) {
+    const bool from_text = piece.kind == Kind::kNormal || piece.kind == Kind::kUserDefined;
+    vocabulary.push_back({piece.text, from_text ? piece.score : kScoreOfNoText});
+  }
   return {{"type", "Unigram"},
           {"unk_id", unknown_id(model)},
           {"vocab", vocabulary},
@@ -98,12 +102,12 @@ Json unigram(const SentencePieceModel& model) {
 }
 
 /// SentencePiece merges the pair whose joint piece has the best score; the tokenizers library wants
-/// the pairs in that order.
+/// the pairs in that order. A model of single characters has none.
 Json merges(const SentencePieceModel& model) {
   std::map<std::string_view, size_t> ids;
   for (size_t id = 0; id < model.pieces.size(); ++id) {
-    const Kind kind = model.pieces[id].kind;
-    if (kind == Kind::kNormal || kind == Kind::kUserDefined) ids[model.pieces[id].text] = id;
+    if (model.algorithm == Algorithm::kBpe && model.pieces[id].kind == Kind::kNormal)
+      ids[model.pieces[id].text] = id;
   }
   struct Merge {
     float score;
@@ -128,59 +132,86 @@ Json merges(const SentencePieceModel& model) {
 }
 
 /// As text: nlohmann's ordered objects look each key up linearly.
-std::string bpe(const SentencePieceModel& model) {
+std::string bpe(const SentencePieceModel& model, bool has_symbols) {
   std::string vocabulary;
   for (size_t id = 0; id < model.pieces.size(); ++id)
     vocabulary += cat(id == 0 ? "" : ",", Json(model.pieces[id].text).dump(), ":", id);
   const Json unknown = model.pieces[unknown_id(model)].text;
   return cat(R"({"type":"BPE","dropout":null,"unk_token":)", unknown.dump(),
              R"(,"continuing_subword_prefix":null,"end_of_word_suffix":null,"fuse_unk":true)",
-             R"(,"byte_fallback":)", Json(model.byte_fallback).dump(), R"(,"vocab":{)", vocabulary,
-             R"(},"merges":)", merges(model).dump(), "}");
+             R"(,"byte_fallback":)", Json(model.byte_fallback).dump(), R"(,"ignore_merges":)",
+             Json(has_symbols).dump(), R"(,"vocab":{)", vocabulary, R"(},"merges":)",
+             merges(model).dump(), "}");
+}
+
+const std::string& piece_of(const SentencePieceModel& model, int64_t id, const char* key) {
+  if (id < 0 || id >= static_cast<int64_t>(model.pieces.size()))
+    throw std::invalid_argument(cat("has no piece ", id, " for its ", key));
+  return model.pieces[static_cast<size_t>(id)].text;
 }
 
 Json tokenizer_config(const SentencePieceModel& model, const SpecialTokens& tokens,
-                      int64_t max_length) {
+                      int64_t max_length, bool add_bos) {
   Json config = {{"tokenizer_class", "PreTrainedTokenizerFast"},
-                 {"add_bos_token", false},
+                 {"add_bos_token", add_bos},
                  {"add_eos_token", false},
                  {"clean_up_tokenization_spaces", false},
                  {"model_max_length", max_length},
+                 {"split_special_tokens", true},
                  {"unk_token", model.pieces[unknown_id(model)].text}};
-  const auto add = [&](const char* key, const std::optional<int64_t>& id) {
-    if (!id) return;
-    if (*id < 0 || *id >= static_cast<int64_t>(model.pieces.size()))
-      throw std::invalid_argument(cat("has no piece ", *id, " for its ", key));
-    config[key] = model.pieces[static_cast<size_t>(*id)].text;
-  };
-  add("bos_token", tokens.bos);
-  add("eos_token", tokens.eos.empty() ? std::nullopt : std::optional(tokens.eos[0]));
-  add("pad_token", tokens.pad);
+  if (tokens.bos) config["bos_token"] = piece_of(model, *tokens.bos, "bos_token");
+  if (!tokens.eos.empty()) config["eos_token"] = piece_of(model, tokens.eos[0], "eos_token");
+  if (tokens.pad) config["pad_token"] = piece_of(model, *tokens.pad, "pad_token");
   return config;
 }
 
 }  // namespace
 
-std::string tokenizer_json(const SentencePieceModel& model) {
-  if (!is_expressible(model))
+bool has_tokenizer_json(const SentencePieceModel& model) {
+  return model.algorithm != Algorithm::kWord && model.escape_whitespaces;
+}
+
+Json bos_processor(const std::string& bos, int64_t id) {
+  const auto sequence = [](const char* name, int type) {
+    return Json{{"Sequence", {{"id", name}, {"type_id", type}}}};
+  };
+  const auto special = [&](int type) {
+    return Json{{"SpecialToken", {{"id", bos}, {"type_id", type}}}};
+  };
+  return {{"type", "TemplateProcessing"},
+          {"single", {special(0), sequence("A", 0)}},
+          {"pair", {special(0), sequence("A", 0), special(1), sequence("B", 1)}},
+          {"special_tokens", {{bos, {{"id", bos}, {"ids", {id}}, {"tokens", {bos}}}}}}};
+}
+
+std::string tokenizer_json(std::string_view bytes, const SentencePieceModel& model,
+                           const std::optional<int64_t>& bos) {
+  if (!has_tokenizer_json(model))
     throw std::invalid_argument("is of a kind that tokenizer.json can't express");
-  const std::string body =
-      model.algorithm == Algorithm::kUnigram ? unigram(model).dump() : bpe(model);
+  const Json pre_tokenizer = symbol_pre_tokenizer(model, bytes);
+  const Json processor =
+      bos ? bos_processor(piece_of(model, *bos, "bos_token"), *bos) : Json(nullptr);
+  const std::string body = model.algorithm == Algorithm::kUnigram
+                               ? unigram(model).dump()
+                               : bpe(model, !pre_tokenizer.is_null());
   return cat(R"({"version":"1.0","truncation":null,"padding":null,"added_tokens":)",
              added_tokens(model).dump(), R"(,"normalizer":)", normalizer(model).dump(),
-             R"(,"pre_tokenizer":null,"post_processor":null,"decoder":)", decoder(model).dump(),
-             R"(,"model":)", body, "}\n");
+             R"(,"pre_tokenizer":)", pre_tokenizer.dump(), R"(,"post_processor":)",
+             processor.dump(), R"(,"decoder":)", decoder(model).dump(), R"(,"model":)", body,
+             "}\n");
 }
 
 TokenizerFiles sentencepiece_files(std::string_view tokenizer_model, const SpecialTokens& tokens,
-                                   int64_t max_length) {
+                                   int64_t max_length, bool add_bos) {
   const std::string name = "tokenizer.model";
   TokenizerFiles files = {{name, std::string(tokenizer_model)}};
   const SentencePieceModel model = parse_sentencepiece_model(tokenizer_model, name);
-  if (!is_expressible(model)) return files;
+  if (!has_tokenizer_json(model)) return files;
   try {
-    files["tokenizer.json"] = tokenizer_json(model);
-    files["tokenizer_config.json"] = tokenizer_config(model, tokens, max_length).dump(2) + "\n";
+    files["tokenizer.json"] =
+        tokenizer_json(tokenizer_model, model, add_bos ? tokens.bos : std::nullopt);
+    files["tokenizer_config.json"] =
+        tokenizer_config(model, tokens, max_length, add_bos).dump(2) + "\n";
   } catch (const std::invalid_argument& error) {
     throw CheckpointError(cat(name, ": ", error.what()));
   } catch (const nlohmann::json::exception& error) {  // a piece that isn't UTF-8

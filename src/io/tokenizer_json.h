@@ -11,11 +11,20 @@
 
 namespace fathom {
 
-/// The tokenizers library gives the same ids with it as SentencePiece, with these exceptions: the
-/// names of special tokens in a text become those tokens, a unigram model may choose another of two
+/// The tokenizers library gives the same ids with it as SentencePiece, where special tokens aren't
+/// looked for in texts (split_special_tokens), but that a unigram model may choose another of two
 /// splits with equal scores, and normalization may differ in sequences of combining characters.
-/// @throws std::invalid_argument for a model that is neither unigram nor BPE, or that marks spaces
-/// in another way than by a leading U+2581
-std::string tokenizer_json(const SentencePieceModel& model);
+/// @param bytes the file that `model` was read from
+/// @param bos a piece that each text starts with
+/// @throws std::invalid_argument for a model of words, which gives a run of unknown words one id,
+/// or one that doesn't mark spaces by U+2581
+std::string tokenizer_json(std::string_view bytes, const SentencePieceModel& model,
+                           const std::optional<int64_t>& bos);
+
+/// Whether there is one for a model.
+bool has_tokenizer_json(const SentencePieceModel& model);
+
+/// The post-processor that puts a token before each text.
+Json bos_processor(const std::string& bos, int64_t id);
 
 }  // namespace fathom
