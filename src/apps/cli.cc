@@ -9,6 +9,7 @@
 #include "fathom/base/error.h"
 #include "fathom/base/number.h"
 #include "fathom/base/terminal.h"
+#include "fathom/data/tokenizer.h"
 #include "fathom/io/hugging_face.h"
 
 namespace fathom {
@@ -207,7 +208,9 @@ int64_t Invocation::threads() const {
 
 LoadedConfig Invocation::load_config() const {
   const auto read_model = [this](const std::string& directory) -> StartingModel {
-    return {read_model_config(directory, *choices_).model, find_tokenizer(directory).string()};
+    const std::filesystem::path tokenizer = find_tokenizer(directory);
+    return {read_model_config(directory, *choices_).model, tokenizer.string(),
+            !tokenizer.empty() && Tokenizer::load(tokenizer).adds_bos()};
   };
   std::vector<Override> overrides = overrides_;
   if (threads() > 0) overrides.push_back({"train.threads", cat(threads())});

@@ -4,10 +4,36 @@
 #include "apps/run_setup.h"
 #include "fathom/base/json.h"
 #include "fathom/eval/generate.h"
+#include "fathom/io/checkpoint.h"
 #include "fathom/train/device.h"
 
 namespace fathom {
 namespace {
+
+/// BOS and the prompt, as the model's texts start; for no prompt, what comes before a text.
+std::vector<int32_t> ids_of(const std::string& prompt, const Tokenizer& tokenizer, bool add_bos) {
+  std::vector<int32_t> ids = tokenizer.encode(prompt);
+  if (add_bos && tokenizer.bos_id()) ids.insert(ids.begin(), *tokenizer.bos_id());
+  if (!ids.empty()) return ids;
+  const auto start = tokenizer.bos_id() ? tokenizer.bos_id() : tokenizer.eos_id();
+  if (!start) throw ConfigError("--prompt is empty and the tokenizer has neither BOS nor EOS");
+  return {*start};
+}
+
+/// Ids of the model that the tokenizer has nothing for.
+std::vector<int64_t> ids_without_piece(const Tokenizer& tokenizer, int64_t vocab_size) {
+  std::vector<int64_t> ids;
+  for (int64_t id = 0; id < vocab_size; ++id) {
+    if (!tokenizer.has_piece(id)) ids.push_back(id);
+  }
+  return ids;
+}
+
+std::vector<int64_t> ends_of(const std::filesystem::path& directory, const Tokenizer& tokenizer) {
+  std::vector<int64_t> ends = read_ends(directory);
+  if (ends.empty() && tokenizer.eos_id()) ends.push_back(*tokenizer.eos_id());
+  return ends;
+}
 
 int run(Invocation& invocation) {
   const auto directory = find_model(invocation.arguments()[0], invocation.stop(), invocation.log());
@@ -17,21 +43,21 @@ int run(Invocation& invocation) {
   const Tokenizer tokenizer = load_tokenizer(directory);
   check_vocabulary(tokenizer, model->config().vocab_size);
   const std::string prompt = invocation.text("prompt", "");
-  std::vector<int32_t> ids = tokenizer.encode(prompt);
-  if (ids.empty()) {
-    const auto start = tokenizer.bos_id() ? tokenizer.bos_id() : tokenizer.eos_id();
-    if (!start) throw ConfigError("--prompt is empty and the tokenizer has neither BOS nor EOS");
-    ids.push_back(*start);
-  }
+  DataConfig of_run;
+  of_run.add_bos = tokenizer.adds_bos();
+  read_data_settings(directory, of_run, invocation.choices());
+  std::vector<int32_t> ids = ids_of(prompt, tokenizer, of_run.add_bos);
   const SamplingOptions options{
       .max_new_tokens = invocation.integer("max-new-tokens", 128, 1, 1 << 20),
       .temperature = invocation.number("temperature", 0.8, 0, 100),
       .top_p = invocation.number("top-p", 0.95, 1e-6, 1),
-      .seed = invocation.integer("seed", 0, 0, INT64_MAX)};
+      .seed = invocation.integer("seed", 0, 0, INT64_MAX),
+      .never = ids_without_piece(tokenizer, model->config().vocab_size)};
   // A token can be part of a character: what is printed is what the whole text has gained.
-  std::string printed = tokenizer.decode(ids);
+  const std::string start = tokenizer.decode(ids);
+  std::string printed = start;
   const bool json = invocation.has("json");
-  if (!json) invocation.print(printed);
+  if (!json) invocation.print(prompt);
   const auto show = [&](int32_t id) {
     ids.push_back(id);
     const std::string text = tokenizer.decode(ids);
@@ -40,12 +66,14 @@ int run(Invocation& invocation) {
     printed = text;
   };
   const std::vector<int32_t> generated =
-      generate(model, ids, tokenizer.eos_id(), options, show, invocation.stop());
+      generate(model, ids, ends_of(directory, tokenizer), options, show, invocation.stop());
   if (json) {
-    const Json result = {{"model", directory.string()},
-                         {"prompt", prompt},
-                         {"text", tokenizer.decode(ids)},
-                         {"new_tokens", generated}};
+    const std::string whole = tokenizer.decode(ids);
+    const Json result = {
+        {"model", directory.string()},
+        {"prompt", prompt},
+        {"text", whole.starts_with(start) ? prompt + whole.substr(start.size()) : whole},
+        {"new_tokens", generated}};
     invocation.print(result.dump(2) + "\n");
   } else {
     invocation.print("\n");

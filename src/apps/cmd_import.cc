@@ -76,6 +76,11 @@ int run_export(Invocation& invocation) {
   if (invocation.has("dtype"))
     options.dtype = find_row(kWeightTypes, invocation.text("dtype", ""), "--dtype").type;
   const auto directory = find_model(invocation.arguments()[0], invocation.stop(), invocation.log());
+  const auto tokenizer = read_tokenizer_files(directory).extract("tokenizer.model");
+  if (!tokenizer.empty()) {
+    for (const std::string& warning : tokenizer_warnings(tokenizer.mapped(), "tokenizer.model"))
+      invocation.log().warn(warning);
+  }
   return report(invocation,
                 copy_model(directory, output, options, invocation.choices(), invocation.stop()));
 }

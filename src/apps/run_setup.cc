@@ -25,10 +25,35 @@ void say(const DataReport& report, const Log& log) {
   for (const std::string& warning : report.warnings) log.warn(warning);
 }
 
+/// The file that a run's tokenizer files come from: that of the start, where there is one.
+Tokenizer source_of(const RunConfig& config, const Tokenizer& tokenizer) {
+  if (config.train.init_from.empty()) return tokenizer;
+  const std::filesystem::path theirs = find_tokenizer(config.train.init_from);
+  return theirs.empty() ? tokenizer : Tokenizer::load(theirs);
+}
+
 SpecialTokens special_tokens(const Tokenizer& tokenizer) {
   SpecialTokens tokens{.bos = tokenizer.bos_id(), .eos = {}, .pad = tokenizer.pad_id()};
   if (tokenizer.eos_id()) tokens.eos = {*tokenizer.eos_id()};
   return tokens;
+}
+
+/// Those beside the tokenizer go along as they are, but that they say of BOS what the run does.
+TokenizerFiles tokenizer_files(const RunConfig& config, const Tokenizer& tokenizer) {
+  const bool adds_bos = config.data.add_bos;
+  const std::filesystem::path path = tokenizer.name();
+  const std::string& start = config.train.init_from;
+  const bool is_start = !start.empty() && path == find_tokenizer(start);
+  TokenizerFiles files;
+  if (is_start || !tokenizer.stands_alone()) files = read_tokenizer_files(path.parent_path());
+  if (!is_start) files.erase("generation_config.json");  // of another model
+  if (!tokenizer.is_sentencepiece()) files["tokenizer.json"] = tokenizer.bytes();
+  if (tokenizer.stands_alone() && tokenizer.is_sentencepiece())
+    files.merge(sentencepiece_files(tokenizer.bytes(), special_tokens(tokenizer),
+                                    config.model.max_position_embeddings, adds_bos));
+  else if (tokenizer.adds_bos() != adds_bos && tokenizer.bos_id())
+    set_adds_bos(files, adds_bos, tokenizer.piece(*tokenizer.bos_id()), *tokenizer.bos_id());
+  return files;
 }
 
 }  // namespace
@@ -43,6 +68,11 @@ RunData load_data(const RunConfig& config, const Log& log, const StopFlag& stop)
   RunData data{.tokenizer = Tokenizer::load(config.data.tokenizer), .train = {}, .validation = {}};
   check_vocabulary(data.tokenizer, config.model.vocab_size);
   check_start(config, data.tokenizer);
+  if (data.tokenizer.is_sentencepiece()) {
+    for (const std::string& warning :
+         tokenizer_warnings(data.tokenizer.bytes(), data.tokenizer.name()))
+      log.warn(warning);
+  }
   data.train = prepared(config.data.train, config.data, data.tokenizer, "prepare train", log, stop);
   if (!config.data.validation.empty())
     data.validation = prepared(config.data.validation, config.data, data.tokenizer,
@@ -158,11 +188,7 @@ CheckpointContent checkpoint_content(const RunConfig& config, const RunData& dat
     content.tokens = saved.tokens;
     content.model_type = saved.model_type;
   }
-  content.tokenizer =
-      data.tokenizer.is_sentencepiece()
-          ? sentencepiece_files(data.tokenizer.bytes(), special_tokens(data.tokenizer),
-                                config.model.max_position_embeddings)
-          : read_tokenizer_files(std::filesystem::path(data.tokenizer.name()).parent_path());
+  content.tokenizer = tokenizer_files(config, source_of(config, data.tokenizer));
   return content;
 }
 

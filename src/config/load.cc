@@ -80,8 +80,10 @@ class Loader {
     start_ = start;
     config_.model = start.model;
     config_.data.tokenizer = start.tokenizer;
+    config_.data.add_bos = start.adds_bos;
     for (const Field& field : fields_.all()) {
-      if (field.path.starts_with("model.") || field.path == "data.tokenizer")
+      if (field.path.starts_with("model.") || field.path == "data.tokenizer" ||
+          field.path == "data.add_bos")
         settings_[field.path] = {label, layer_};
     }
   }
@@ -326,6 +328,14 @@ void apply_overrides(const Fields& fields, const std::vector<Override>& override
     if (field.has_effect && !field.has_effect())
       throw ConfigError(cat(kCommandLine, ": ", override.path, " is ", override.value,
                             ", but has no effect: it counts where ", field.condition));
+  }
+}
+
+void apply_values(const Fields& fields, const std::map<std::string, std::string>& values) {
+  for (const auto& [path, value] : values) {
+    const Field* field = fields.find(path);
+    if (field != nullptr)
+      assign(*field, parse_yaml_tree("value: " + value, path).entries.at(0).value, path);
   }
 }
 

@@ -23,6 +23,11 @@ constexpr uint32_t kFixed64 = 1;
 constexpr uint32_t kBytes = 2;
 constexpr uint32_t kFixed32 = 5;
 
+// Types of pieces.
+constexpr uint64_t kUnknown = 2;
+constexpr uint64_t kControl = 3;
+constexpr uint64_t kUserDefined = 4;
+
 /// One field of a message. `number` holds a varint or the bits of a fixed-size value.
 struct WireField {
   uint32_t id = 0;
@@ -153,7 +158,6 @@ struct WordRules {
 /// Whether a piece may hold the end of a word and what follows. User-defined pieces are found
 /// before anything else, so they always may.
 bool crosses_words(std::string_view piece, uint64_t type) {
-  constexpr uint64_t kUserDefined = 4;
   constexpr std::string_view kSpace = "\xE2\x96\x81";
   const bool mixed_breaks = piece.find('\n') != std::string_view::npos &&
                             piece.find_first_not_of('\n') != std::string_view::npos;
@@ -162,7 +166,9 @@ bool crosses_words(std::string_view piece, uint64_t type) {
 }
 
 /// @returns whether the piece is the unknown one
-bool check_piece(std::string_view message, size_t index, std::string_view name, WordRules& rules) {
+bool check_piece(std::string_view message, std::string_view name, ModelProtoInfo& info,
+                 WordRules& rules) {
+  const size_t index = info.num_pieces++;
   WireReader reader(message, name);
   std::string_view piece;
   uint64_t type = 1;
@@ -189,7 +195,10 @@ bool check_piece(std::string_view message, size_t index, std::string_view name, 
   if (type < 1 || type > 6)
     reader.reject(cat("has a piece of type ", type, " (number ", index, ")"));
   rules.piece_crosses = rules.piece_crosses || crosses_words(piece, type);
-  return type == 2;
+  if (type == kControl || type == kUserDefined)
+    info.marked.push_back(
+        {static_cast<int32_t>(index), std::string(piece), /*is_control=*/type == kControl});
+  return type == kUnknown;
 }
 
 void check_trainer(std::string_view message, std::string_view name, WordRules& rules) {
@@ -235,8 +244,7 @@ ModelProtoInfo check_model_proto(std::string_view bytes, std::string_view name) 
     if (field->id == 1) {
       if (info.num_pieces == kMaxPieces)
         reader.reject(cat("has more than ", kMaxPieces, " pieces"));
-      num_unknown += check_piece(field->bytes, info.num_pieces, name, rules) ? 1 : 0;
-      ++info.num_pieces;
+      num_unknown += check_piece(field->bytes, name, info, rules) ? 1 : 0;
     } else if (field->id == 2) {
       check_trainer(field->bytes, name, rules);
     } else if (field->id == 3) {

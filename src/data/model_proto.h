@@ -4,10 +4,20 @@
 // point outside of it (sentencepiece issues 1263, 1269, 1272). What passes here is in bounds.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace fathom {
+
+/// A piece that is no part of words: a control symbol, which no text becomes, or a symbol that its
+/// maker defined, which is found in a text before anything else.
+struct MarkedPiece {
+  int32_t id = 0;
+  std::string text;
+  bool is_control = false;
+};
 
 /// What Fathom needs to know of a model beyond what the library tells.
 struct ModelProtoInfo {
@@ -16,6 +26,7 @@ struct ModelProtoInfo {
   /// BPE with byte fallback, no normalization, and no piece in which a space follows something else
   /// or a line break stands beside something else: then no piece reaches over a word's end.
   bool independent_words = false;
+  std::vector<MarkedPiece> marked;
 };
 
 /// Reads the protocol buffer's wire format (sentencepiece_model.proto) within these bounds: at most

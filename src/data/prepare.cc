@@ -140,7 +140,10 @@ class DocumentWriter {
         throw DataError(cat("the tokenizer ", tokenizer.name(), " has no ", name, "; ", why));
       return *id;
     };
-    eos_ = special(tokenizer.eos_id(), "EOS", "each document ends with it");
+    eos_ = special(tokenizer.eos_id(), "EOS",
+                   "each document ends with it: name one of its tokens as eos_token in "
+                   "tokenizer_config.json beside tokenizer.model or tokenizer.json, or train "
+                   "another (train-llm tokenizer train)");
     if (options.add_bos) bos_ = special(tokenizer.bos_id(), "BOS", "set data.add_bos to false");
   }
 

@@ -1,10 +1,7 @@
 #include "data/sentencepiece_engine.h"
 
-#include <sentencepiece_processor.h>
-
 #include <algorithm>
 
-#include "data/model_proto.h"
 #include "fathom/base/error.h"
 
 namespace fathom {
@@ -41,95 +38,79 @@ size_t word_end(std::string_view text) {
   return std::min(text.find_first_of(" \n", end), text.size());
 }
 
-class SentencePieceEngine : public TokenizerEngine {
- public:
-  SentencePieceEngine(const std::string& model, const std::string& name)
-      : name_(name),
-        info_(check_model_proto(model, name)),
-        with_prefix_(load_processor(with_dummy_prefix(model, true), name)),
-        without_prefix_(load_processor(with_dummy_prefix(model, false), name)) {
-    vocabulary_ = {.size = static_cast<int64_t>(info_.num_pieces),
-                   .bos = if_present(with_prefix_->bos_id()),
-                   .eos = if_present(with_prefix_->eos_id()),
-                   .unk = if_present(with_prefix_->unk_id()),
-                   .pad = if_present(with_prefix_->pad_id())};
-  }
-
-  bool is_sentencepiece() const override { return true; }
-  const Vocabulary& vocabulary() const override { return vocabulary_; }
-
-  /// Where the model allows, an order of magnitude faster with a memory for words: in a BPE model
-  /// whose pieces never go on after a word's end, the ids of a word don't depend on what is around
-  /// it. Unigram models sum scores over the whole text, in float: there the ids of a word may
-  /// depend on its place, and each text goes to SentencePiece.
-  void encode(const TextPart& part, WordMemory* words, std::vector<int32_t>& ids) const override {
-    std::string_view rest = part.text;
-    if (words == nullptr || !info_.independent_words ||
-        rest.find(kSpacePiece) != std::string_view::npos)
-      return encode_whole(part, ids);
-    // Only the first word has a start of its own.
-    size_t end = word_end(rest);
-    encode_whole({rest.substr(0, end), part.start}, ids);
-    while (end < rest.size()) {
-      rest.remove_prefix(end);
-      end = word_end(rest);
-      encode_word(rest.substr(0, end), *words, ids);
-    }
-  }
-
-  std::string decode(std::span<const int32_t> ids) const override {
-    std::string text;
-    check_status(
-        processor(PartStart::kText).Decode(std::vector<int>(ids.begin(), ids.end()), &text), name_);
-    return text;
-  }
-
-  std::string piece(int32_t id) const override { return with_prefix_->IdToPiece(id); }
-
-  std::vector<size_t> word_starts(std::string_view text, size_t begin, size_t end) const override {
-    std::vector<size_t> starts;
-    for (size_t at = begin; at < end; ++at) {
-      if (is_space(text[at]) && !is_space(text[at - 1])) starts.push_back(at);
-    }
-    return starts;
-  }
-
- private:
-  const SentencePieceProcessor& processor(PartStart start) const {
-    const bool prefix =
-        start == PartStart::kText ? info_.add_dummy_prefix : start == PartStart::kSpace;
-    return prefix ? *with_prefix_ : *without_prefix_;
-  }
-
-  void encode_whole(const TextPart& part, std::vector<int32_t>& ids) const {
-    std::vector<int> encoded;
-    check_status(processor(part.start).Encode(part.text, &encoded), name_);
-    ids.insert(ids.end(), encoded.begin(), encoded.end());
-  }
-
-  void encode_word(std::string_view word, WordMemory& words, std::vector<int32_t>& ids) const {
-    if (const std::vector<int32_t>* known = words.find(word)) {
-      ids.insert(ids.end(), known->begin(), known->end());
-      return;
-    }
-    std::vector<int32_t> encoded;
-    encode_whole({word, PartStart::kInside}, encoded);
-    ids.insert(ids.end(), encoded.begin(), encoded.end());
-    words.remember(word, std::move(encoded));
-  }
-
-  std::string name_;
-  ModelProtoInfo info_;
-  std::unique_ptr<SentencePieceProcessor> with_prefix_;
-  std::unique_ptr<SentencePieceProcessor> without_prefix_;
-  Vocabulary vocabulary_;
-};
-
 }  // namespace
 
-std::unique_ptr<const TokenizerEngine> sentencepiece_engine(const std::string& model,
-                                                            const std::string& name) {
-  return std::make_unique<const SentencePieceEngine>(model, name);
+SentencePieceEngine::SentencePieceEngine(const std::string& model, const std::string& name)
+    : name_(name),
+      info_(check_model_proto(model, name)),
+      with_prefix_(load_processor(with_dummy_prefix(model, true), name)),
+      without_prefix_(load_processor(with_dummy_prefix(model, false), name)) {
+  vocabulary_ = {.size = static_cast<int64_t>(info_.num_pieces),
+                 .bos = if_present(with_prefix_->bos_id()),
+                 .eos = if_present(with_prefix_->eos_id()),
+                 .unk = if_present(with_prefix_->unk_id()),
+                 .pad = if_present(with_prefix_->pad_id())};
+}
+
+/// Where the model allows, an order of magnitude faster with a memory for words: in a BPE model
+/// whose pieces never go on after a word's end, the ids of a word don't depend on what is around
+/// it. Unigram models sum scores over the whole text, in float: there the ids of a word may
+/// depend on its place, and each text goes to SentencePiece.
+void SentencePieceEngine::encode(const TextPart& part, WordMemory* words,
+                                 std::vector<int32_t>& ids) const {
+  std::string_view rest = part.text;
+  if (words == nullptr || !info_.independent_words ||
+      rest.find(kSpacePiece) != std::string_view::npos)
+    return encode_whole(part, ids);
+  // Only the first word has a start of its own.
+  size_t end = word_end(rest);
+  encode_whole({rest.substr(0, end), part.start}, ids);
+  while (end < rest.size()) {
+    rest.remove_prefix(end);
+    end = word_end(rest);
+    encode_word(rest.substr(0, end), *words, ids);
+  }
+}
+
+std::string SentencePieceEngine::decode_part(std::span<const int32_t> ids, PartStart start) const {
+  std::string text;
+  check_status(processor(start).Decode(std::vector<int>(ids.begin(), ids.end()), &text), name_);
+  return text;
+}
+
+std::string SentencePieceEngine::piece(int32_t id) const { return with_prefix_->IdToPiece(id); }
+
+std::vector<size_t> SentencePieceEngine::word_starts(std::string_view text, size_t begin,
+                                                     size_t end) const {
+  std::vector<size_t> starts;
+  for (size_t at = begin; at < end; ++at) {
+    if (is_space(text[at]) && !is_space(text[at - 1])) starts.push_back(at);
+  }
+  return starts;
+}
+
+const SentencePieceProcessor& SentencePieceEngine::processor(PartStart start) const {
+  const bool prefix =
+      start == PartStart::kText ? info_.add_dummy_prefix : start == PartStart::kSpace;
+  return prefix ? *with_prefix_ : *without_prefix_;
+}
+
+void SentencePieceEngine::encode_whole(const TextPart& part, std::vector<int32_t>& ids) const {
+  std::vector<int> encoded;
+  check_status(processor(part.start).Encode(part.text, &encoded), name_);
+  ids.insert(ids.end(), encoded.begin(), encoded.end());
+}
+
+void SentencePieceEngine::encode_word(std::string_view word, WordMemory& words,
+                                      std::vector<int32_t>& ids) const {
+  if (const std::vector<int32_t>* known = words.find(word)) {
+    ids.insert(ids.end(), known->begin(), known->end());
+    return;
+  }
+  std::vector<int32_t> encoded;
+  encode_whole({word, PartStart::kInside}, encoded);
+  ids.insert(ids.end(), encoded.begin(), encoded.end());
+  words.remember(word, std::move(encoded));
 }
 
 }  // namespace fathom

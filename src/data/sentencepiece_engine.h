@@ -1,17 +1,52 @@
 // SentencePiece models behind the class Tokenizer.
 #pragma once
 
-#include <memory>
-#include <string>
+#include <sentencepiece_processor.h>
 
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "data/model_proto.h"
 #include "data/tokenizer_engine.h"
 
 namespace fathom {
 
-/// @param model the file's content, which is checked first
-/// @param name the path, for messages
-/// @throws DataError if it isn't a model that is safe to use
-std::unique_ptr<const TokenizerEngine> sentencepiece_engine(const std::string& model,
-                                                            const std::string& name);
+class SentencePieceEngine : public TokenizerEngine {
+ public:
+  /// @param model the file's content, which is checked first
+  /// @param name the path, for messages
+  /// @throws DataError if it isn't a model that is safe to use
+  SentencePieceEngine(const std::string& model, const std::string& name);
+
+  /// Whether it puts a space before a text.
+  bool puts_space() const { return info_.add_dummy_prefix; }
+  /// The pieces that aren't parts of words.
+  const std::vector<MarkedPiece>& marked() const { return info_.marked; }
+  /// The text of ids that don't stand at the start of a text, or do.
+  std::string decode_part(std::span<const int32_t> ids, PartStart start) const;
+
+  bool is_sentencepiece() const override { return true; }
+  const Vocabulary& vocabulary() const override { return vocabulary_; }
+  void encode(const TextPart& part, WordMemory* words, std::vector<int32_t>& ids) const override;
+  std::string decode(std::span<const int32_t> ids) const override {
+    return decode_part(ids, PartStart::kText);
+  }
+  std::string piece(int32_t id) const override;
+  std::vector<size_t> word_starts(std::string_view text, size_t begin, size_t end) const override;
+
+ private:
+  const sentencepiece::SentencePieceProcessor& processor(PartStart start) const;
+  void encode_whole(const TextPart& part, std::vector<int32_t>& ids) const;
+  void encode_word(std::string_view word, WordMemory& words, std::vector<int32_t>& ids) const;
+
+  std::string name_;
+  ModelProtoInfo info_;
+  std::unique_ptr<sentencepiece::SentencePieceProcessor> with_prefix_;
+  std::unique_ptr<sentencepiece::SentencePieceProcessor> without_prefix_;
+  Vocabulary vocabulary_;
+};
 
 }  // namespace fathom

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 
+#include "data/sentencepiece_directory.h"
 #include "data/sentencepiece_engine.h"
 #include "data/tokenizer_engine.h"
 #include "data/tokenizer_json/engine.h"
+#include "data/tokenizer_settings.h"
 #include "data/utf8.h"
 #include "fathom/base/error.h"
 #include "fathom/base/file.h"
@@ -17,19 +19,49 @@ constexpr uint64_t kMaxModelBytes = uint64_t{64} << 20;
 constexpr size_t kCutRange = 4096;    // a cut lies in the last bytes of a part
 constexpr size_t kTriesPerKind = 16;  // candidates of each kind before the next kind
 
+std::unique_ptr<const TokenizerEngine> make_engine(
+    const std::string& bytes, const std::filesystem::path& path,
+    const std::optional<TokenizerSettings>& settings) {
+  if (path.extension() == ".json") return json_engine(bytes, path);
+  if (settings) return sentencepiece_directory_engine(bytes, path.string(), *settings);
+  return std::make_unique<const SentencePieceEngine>(bytes, path.string());
+}
+
 }  // namespace
 
 struct Tokenizer::State {
   std::string name;
   std::string bytes;
-  std::string checksum;
+  std::optional<TokenizerSettings> settings;
   std::unique_ptr<const TokenizerEngine> engine;
+  std::string checksum;
+  Vocabulary vocabulary;
 
-  State(std::string file, const std::filesystem::path& path, bool is_json)
+  State(std::string file, const std::filesystem::path& path,
+        std::optional<TokenizerSettings> beside)
       : name(path.string()),
         bytes(std::move(file)),
-        checksum(sha256(bytes)),
-        engine(is_json ? json_engine(bytes, path) : sentencepiece_engine(bytes, name)) {}
+        settings(std::move(beside)),
+        engine(make_engine(bytes, path, settings)),
+        checksum(sha256(bytes + engine->distinction())),
+        vocabulary(engine->vocabulary()) {
+    if (!settings) return;
+    obey("bos_token", vocabulary.bos);
+    obey("eos_token", vocabulary.eos);
+    obey("unk_token", vocabulary.unk);
+    obey("pad_token", vocabulary.pad);
+  }
+
+  /// What the files beside it call a special token is one, whatever its own file says.
+  void obey(const char* key, std::optional<int32_t>& id) const {
+    const auto named = settings->special.find(key);
+    if (named == settings->special.end()) return;
+    for (auto other = static_cast<int32_t>(vocabulary.size); other-- > 0;) {
+      if (engine->piece(other) != named->second) continue;
+      id = other;
+      return;
+    }
+  }
 
   std::vector<int32_t> ids(std::string_view text, PartStart start) const {
     std::vector<int32_t> ids;
@@ -50,14 +82,14 @@ struct Tokenizer::State {
 Tokenizer Tokenizer::load(const std::filesystem::path& path) {
   try {
     return Tokenizer(std::make_shared<const State>(read_text_file(path, kMaxModelBytes), path,
-                                                   path.extension() == ".json"));
+                                                   read_tokenizer_settings(path)));
   } catch (const DiskError& error) {
     throw DataError(cat(error.what(), " (a tokenizer model)"));
   }
 }
 
 Tokenizer Tokenizer::from_bytes(std::string bytes, const std::string& name) {
-  return Tokenizer(std::make_shared<const State>(std::move(bytes), name, /*is_json=*/false));
+  return Tokenizer(std::make_shared<const State>(std::move(bytes), name, std::nullopt));
 }
 
 bool Tokenizer::handles_text() const { return state_->engine->refusal().empty(); }
@@ -129,11 +161,18 @@ void Tokenizer::encode_part(const TextPart& part, std::vector<int32_t>& ids,
   if (!part.text.empty()) state_->engine->encode(part, words, ids);
 }
 
-int64_t Tokenizer::vocab_size() const { return state_->engine->vocabulary().size; }
-std::optional<int32_t> Tokenizer::bos_id() const { return state_->engine->vocabulary().bos; }
-std::optional<int32_t> Tokenizer::eos_id() const { return state_->engine->vocabulary().eos; }
-std::optional<int32_t> Tokenizer::unk_id() const { return state_->engine->vocabulary().unk; }
-std::optional<int32_t> Tokenizer::pad_id() const { return state_->engine->vocabulary().pad; }
+bool Tokenizer::stands_alone() const { return !state_->settings; }
+bool Tokenizer::adds_bos() const { return state_->settings && state_->settings->adds_bos; }
+
+int64_t Tokenizer::vocab_size() const { return state_->vocabulary.size; }
+std::optional<int32_t> Tokenizer::bos_id() const { return state_->vocabulary.bos; }
+std::optional<int32_t> Tokenizer::eos_id() const { return state_->vocabulary.eos; }
+std::optional<int32_t> Tokenizer::unk_id() const { return state_->vocabulary.unk; }
+std::optional<int32_t> Tokenizer::pad_id() const { return state_->vocabulary.pad; }
+
+bool Tokenizer::has_piece(int64_t id) const {
+  return id >= 0 && id < vocab_size() && !state_->engine->piece(static_cast<int32_t>(id)).empty();
+}
 
 void Tokenizer::require_id(int32_t id) const {
   if (id < 0 || id >= vocab_size())

@@ -30,11 +30,15 @@ class TokenizerEngine {
   virtual bool is_sentencepiece() const { return false; }
   virtual const Vocabulary& vocabulary() const = 0;
 
+  /// What beside its file's content decides its ids; empty: nothing.
+  virtual std::string distinction() const { return ""; }
+
   /// Appends the ids of a part.
   /// @param words of this engine, where ids of words are looked up and kept; null: none
   virtual void encode(const TextPart& part, WordMemory* words, std::vector<int32_t>& ids) const = 0;
   /// @param ids all of them in the vocabulary
   virtual std::string decode(std::span<const int32_t> ids) const = 0;
+  /// Empty where there is none between the first id and the last.
   /// @param id in the vocabulary
   virtual std::string piece(int32_t id) const = 0;
 

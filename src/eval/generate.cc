@@ -2,13 +2,19 @@
 
 #include <ATen/CPUGeneratorImpl.h>
 
+#include <algorithm>
+#include <limits>
+
 #include "fathom/base/error.h"
 
 namespace fathom {
 
 int64_t sample_token(const torch::Tensor& logits_V, const SamplingOptions& options,
                      const torch::Generator& generator) {
-  const torch::Tensor logits = logits_V.to(torch::kCPU, torch::kFloat64);
+  torch::Tensor logits = logits_V.to(torch::kCPU, torch::kFloat64);
+  if (!options.never.empty())
+    logits = logits.index_fill(0, torch::tensor(options.never),
+                               -std::numeric_limits<double>::infinity());
   if (options.temperature == 0) return logits.argmax().item<int64_t>();
   auto [probability, token] =
       (logits / options.temperature).softmax(0).sort(/*dim=*/0, /*descending=*/true);
@@ -19,7 +25,7 @@ int64_t sample_token(const torch::Tensor& logits_V, const SamplingOptions& optio
 }
 
 std::vector<int32_t> generate(Llama& model, const std::vector<int32_t>& prompt,
-                              std::optional<int32_t> end, const SamplingOptions& options,
+                              const std::vector<int64_t>& ends, const SamplingOptions& options,
                               const std::function<void(int32_t)>& on_token, const StopFlag& stop) {
   const torch::NoGradGuard no_grad;
   const auto prompt_length = static_cast<int64_t>(prompt.size());
@@ -41,7 +47,7 @@ std::vector<int32_t> generate(Llama& model, const std::vector<int32_t>& prompt,
     const torch::Tensor hidden_BTD = model->hidden(input_BT.to(device), {.cache = &cache});
     const torch::Tensor logits_V = model->logits(hidden_BTD.select(1, -1)).squeeze(0);
     const int64_t token = sample_token(logits_V, options, generator);
-    if (end == token) break;
+    if (std::find(ends.begin(), ends.end(), token) != ends.end()) break;
     generated.push_back(static_cast<int32_t>(token));
     on_token(generated.back());
     input_BT = torch::full({1, 1}, token, torch::kInt64);

@@ -157,4 +157,23 @@ void load_checkpoint(const std::filesystem::path& directory, TrainState& state,
   read_tensors(directory / kOptimizer, optimizer);
 }
 
+void read_data_settings(const std::filesystem::path& directory, DataConfig& data,
+                        const Choices& choices) {
+  const std::filesystem::path path = directory / kState;
+  std::error_code ignored;
+  if (!std::filesystem::exists(path, ignored)) return;
+  try {
+    const Json saved = parse_json(read_text_file(path, kMaxStateBytes), path.string());
+    Fields fields(choices);
+    fields.section("data", data);
+    apply_values(fields, saved.at("config").get<std::map<std::string, std::string>>());
+  } catch (const std::invalid_argument& error) {
+    throw CheckpointError(error.what());
+  } catch (const Json::exception& error) {
+    throw CheckpointError(cat(path.string(), ": ", error.what()));
+  } catch (const ConfigError& error) {
+    throw CheckpointError(cat(path.string(), ": ", error.what()));
+  }
+}
+
 }  // namespace fathom

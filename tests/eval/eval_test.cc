@@ -88,12 +88,24 @@ TEST(SampleToken, LeavesOutWhatLiesBeyondTopP) {
     EXPECT_NE(sample_token(logits, {.temperature = 1, .top_p = 0.7}, generator), 0);
 }
 
+TEST(SampleToken, NeverDrawsWhatHasNoPiece) {
+  const torch::Tensor logits = torch::log(torch::tensor({0.1, 0.6, 0.1, 0.2}));
+  const auto generator = at::detail::createCPUGenerator(0);
+  const std::vector<int64_t> never = {1, 3};
+  EXPECT_EQ(sample_token(logits, {.temperature = 0, .never = never}, generator) % 2, 0);
+  for (const double top_p : {1.0, 0.5}) {
+    for (int i = 0; i < 200; ++i)
+      EXPECT_EQ(
+          sample_token(logits, {.temperature = 100, .top_p = top_p, .never = never}, generator) % 2,
+          0);
+  }
+}
+
 TEST(Generate, ContinuesGreedilyAsTheFullForwardPassDoes) {
   Llama model = tiny_model(tiny_config("lns"));
   std::vector<int32_t> ids = {3, 14, 15};
   const std::vector<int32_t> generated = generate(
-      model, ids, std::nullopt, {.max_new_tokens = 6, .temperature = 0}, [](int32_t) {},
-      StopFlag());
+      model, ids, {}, {.max_new_tokens = 6, .temperature = 0}, [](int32_t) {}, StopFlag());
   ASSERT_EQ(generated.size(), 6U);
   const torch::NoGradGuard no_grad;
   for (const int32_t token : generated) {
@@ -106,22 +118,22 @@ TEST(Generate, ContinuesGreedilyAsTheFullForwardPassDoes) {
 
 TEST(Generate, IsTheSameForTheSameSeedAndStopsAtTheEnd) {
   Llama model = tiny_model(tiny_config());
-  const auto sample = [&](int64_t seed, std::optional<int32_t> end) {
+  const auto sample = [&](int64_t seed, const std::vector<int64_t>& ends) {
     return generate(
-        model, {1}, end, {.max_new_tokens = 10, .temperature = 1, .seed = seed}, [](int32_t) {},
+        model, {1}, ends, {.max_new_tokens = 10, .temperature = 1, .seed = seed}, [](int32_t) {},
         StopFlag());
   };
-  const std::vector<int32_t> text = sample(4, std::nullopt);
-  EXPECT_EQ(sample(4, std::nullopt), text);
-  EXPECT_NE(sample(5, std::nullopt), text);
-  const std::vector<int32_t> stopped = sample(4, text[3]);
-  EXPECT_LE(stopped.size(), 3U);
+  const std::vector<int32_t> text = sample(4, {});
+  EXPECT_EQ(sample(4, {}), text);
+  EXPECT_NE(sample(5, {}), text);
+  EXPECT_LE(sample(4, {text[3]}).size(), 3U);
+  EXPECT_LE(sample(4, {text[5], text[2]}).size(), 2U) << "any of several";
 }
 
 TEST(Generate, RefusesMoreThanTheModelsContext) {
   Llama model = tiny_model(tiny_config());
   EXPECT_THROW(generate(
-                   model, {1}, std::nullopt, {.max_new_tokens = 2048}, [](int32_t) {}, StopFlag()),
+                   model, {1}, {}, {.max_new_tokens = 2048}, [](int32_t) {}, StopFlag()),
                ConfigError);
 }
 

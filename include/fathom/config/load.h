@@ -28,6 +28,7 @@ struct LoadedConfig {
 struct StartingModel {
   ModelConfig model;
   std::string tokenizer;  ///< path of its tokenizer; "" where it has none
+  bool adds_bos = false;  ///< its texts start with BOS
 };
 
 /// Reads one; io knows how. @throws CheckpointError
@@ -41,9 +42,9 @@ using ReadStartingModel = std::function<StartingModel(const std::string& directo
 /// default, so that the config is the one that its dump describes.
 ///
 /// With `train.init_from`, the model is that directory's: its keys are the defaults of model.*, and
-/// data.tokenizer is its tokenizer. A key of model.* that is set and says otherwise is an error,
-/// unless it changes no weight: rope_theta, rope_scaling and max_position_embeddings may be set to
-/// train for another context.
+/// data.tokenizer is its tokenizer, data.add_bos what that does. A key of model.* that is set and
+/// says otherwise is an error, unless it changes no weight: rope_theta, rope_scaling and
+/// max_position_embeddings may be set to train for another context.
 /// @param name_or_path a path that ends in .yaml, .yml or .json, or a preset's name
 /// @param read_model follows train.init_from; null: it is a value like any other
 /// @throws ConfigError, "file:line: key is value; allowed ...; did you mean ...", a line for each
@@ -64,6 +65,10 @@ std::string dump_yaml(RunConfig config, const Choices& choices);
 
 /// The values that `dump_yaml` writes, by key.
 std::map<std::string, std::string> effective_values(RunConfig config, const Choices& choices);
+
+/// Sets fields to such values; those of keys that aren't declared are passed over.
+/// @throws ConfigError for a value that its key doesn't allow
+void apply_values(const Fields& fields, const std::map<std::string, std::string>& values);
 
 /// Every key with type, default, limits and meaning, as lines for --help and the reference page.
 std::string describe_keys(const Choices& choices);

@@ -60,6 +60,12 @@ class Tokenizer {
   /// Whether the file is a SentencePiece model, not a tokenizer.json.
   bool is_sentencepiece() const;
 
+  /// Whether no files of Hugging Face's (tokenizer_config.json, ...) lie beside its file. Only a
+  /// tokenizer.model or tokenizer.json has them; what they say of added tokens holds for its ids.
+  bool stands_alone() const;
+  /// Whether those files say that each text starts with BOS.
+  bool adds_bos() const;
+
   /// Token ids of a text of any length; BOS and EOS are not added. Invalid UTF-8 becomes U+FFFD.
   /// A text of more than kMaxTextPart bytes is encoded in parts (see find_cut).
   std::vector<int32_t> encode(std::string_view text) const;
@@ -82,6 +88,8 @@ class Tokenizer {
                    WordMemory* words = nullptr) const;
 
   int64_t vocab_size() const;
+  /// Whether an id of a model, which may have more, is in the vocabulary.
+  bool has_piece(int64_t id) const;
   std::optional<int32_t> bos_id() const;
   std::optional<int32_t> eos_id() const;
   std::optional<int32_t> unk_id() const;

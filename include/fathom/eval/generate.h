@@ -16,6 +16,8 @@ struct SamplingOptions {
   double temperature = 0.8;  ///< 0 = always the most likely token
   double top_p = 0.95;       ///< sample from the fewest tokens that hold this much probability
   int64_t seed = 0;          ///< the same seed gives the same text
+  /// Ids that are never drawn: those of a vocabulary that is larger than the tokenizer's.
+  std::vector<int64_t> never = {};
 };
 
 /// The next token's id, drawn from logits.
@@ -26,12 +28,12 @@ int64_t sample_token(const torch::Tensor& logits_V, const SamplingOptions& optio
 
 /// Continues a prompt, one token at a time through a key-value cache.
 /// @param prompt at least one token
-/// @param end stops before max_new_tokens when drawn; it isn't returned
+/// @param ends each stops before max_new_tokens when drawn; it isn't returned
 /// @param on_token called with each new token
 /// @returns the new tokens
 /// @throws ConfigError if prompt and new tokens exceed the model's max_position_embeddings
 std::vector<int32_t> generate(Llama& model, const std::vector<int32_t>& prompt,
-                              std::optional<int32_t> end, const SamplingOptions& options,
+                              const std::vector<int64_t>& ends, const SamplingOptions& options,
                               const std::function<void(int32_t)>& on_token, const StopFlag& stop);
 
 }  // namespace fathom

@@ -49,4 +49,10 @@ std::filesystem::path save_checkpoint(const std::filesystem::path& root, TrainSt
 void load_checkpoint(const std::filesystem::path& directory, TrainState& state,
                      const RunIdentity& now, bool deterministic, const Log& log);
 
+/// Sets the keys of data.* as the run of a checkpoint had them. A directory that is no checkpoint
+/// (it has no state.json) sets none, and so does a key of another release.
+/// @throws CheckpointError if it can't be read
+void read_data_settings(const std::filesystem::path& directory, DataConfig& data,
+                        const Choices& choices);
+
 }  // namespace fathom
