@@ -2,6 +2,7 @@
 
 #include "apps/commands.h"
 #include "apps/model_on_text.h"
+#include "apps/text_settings.h"
 #include "fathom/base/json.h"
 #include "fathom/base/names.h"
 #include "fathom/diagnose/probe.h"
@@ -54,8 +55,11 @@ int run(Invocation& invocation) {
   ModelOnText on =
       load_model_on_text(invocation, inputs(invocation),
                          invocation.integer("max-tokens", kDefaultTokens, 1, INT64_MAX));
-  Json json = {{"model", on.directory.string()}, {"probes", Json::array()}};
-  std::string text = cat("model   ", on.directory.string(), "\n");
+  Json json = {{"model", on.directory.string()},
+               {"data", settings_json(on.data)},
+               {"probes", Json::array()}};
+  std::string text =
+      cat("model   ", on.directory.string(), "\ndata    ", settings_text(on.data), "\n");
   for (const ProbeInfo& row : chosen) {
     const auto probe = row.make();
     const Measurement measured =

@@ -2,6 +2,7 @@
 
 #include "apps/commands.h"
 #include "apps/model_on_text.h"
+#include "apps/text_settings.h"
 #include "fathom/base/json.h"
 #include "fathom/base/number.h"
 
@@ -18,15 +19,17 @@ int run(Invocation& invocation) {
       score(on.model, on.files, on.data, on.rows_per_batch, invocation.stop());
   if (invocation.has("json")) {
     const Json json = {{"model", on.directory.string()},
+                       {"data", settings_json(on.data)},
                        {"val/loss", result.loss},
                        {"val/ppl", result.perplexity()},
                        {"val/unigram_loss", result.unigram_loss},
                        {"tokens", result.targets}};
     invocation.print(json.dump(2) + "\n");
   } else {
-    invocation.print(cat(
-        "model     ", on.directory.string(), "\nval/loss  ", loss_text(result.loss), "\nval/ppl   ",
-        perplexity_text(result.perplexity()), "\ntokens    ", result.targets, "\n"));
+    invocation.print(cat("model     ", on.directory.string(), "\ndata      ",
+                         settings_text(on.data), "\nval/loss  ", loss_text(result.loss),
+                         "\nval/ppl   ", perplexity_text(result.perplexity()), "\ntokens    ",
+                         result.targets, "\n"));
   }
   return 0;
 }
@@ -36,7 +39,9 @@ int run(Invocation& invocation) {
 Command eval_command() {
   return {.name = "eval",
           .summary = "perplexity of a model on text or token files",
-          .usage = "DIR --text FILE... [--mode packed|documents] [--tokens N] [--json]",
+          .usage =
+              "DIR --text FILE... [--mode packed|documents] [--add-bos true|false] [--tokens N] "
+              "[--json]",
           .example = "train-llm eval out/lns --text validation.json.gz",
           .min_arguments = 1,
           .max_arguments = 1,

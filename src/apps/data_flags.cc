@@ -6,19 +6,14 @@
 
 namespace fathom {
 
-namespace {
-
-/// A flag's value out of some names, of which the first is the default.
 std::string one_of(const Invocation& invocation, const std::string& flag,
-                   const std::vector<std::string>& allowed) {
-  std::string value = invocation.text(flag, allowed[0]);
+                   const std::string& fallback, const std::vector<std::string>& allowed) {
+  std::string value = invocation.text(flag, fallback);
   if (std::find(allowed.begin(), allowed.end(), value) == allowed.end())
     throw ConfigError(cat("--", flag, " is '", value, "'; allowed: ", join(allowed),
                           did_you_mean(value, allowed)));
   return value;
 }
-
-}  // namespace
 
 std::vector<Flag> with_read_flags(std::vector<Flag> flags) {
   const std::vector<Flag> reading = {
@@ -30,11 +25,12 @@ std::vector<Flag> with_read_flags(std::vector<Flag> flags) {
   return flags;
 }
 
-ReadOptions read_options(const Invocation& invocation) {
-  ReadOptions options;
+ReadOptions read_options(const Invocation& invocation, ReadOptions options) {
   options.text_field = invocation.text("text-field", options.text_field);
-  options.on_missing_text = one_of(invocation, "on-missing-text", {"error", "skip"});
-  options.on_invalid_utf8 = one_of(invocation, "on-invalid-utf8", {"error", "replace", "skip"});
+  options.on_missing_text =
+      one_of(invocation, "on-missing-text", options.on_missing_text, {"error", "skip"});
+  options.on_invalid_utf8 =
+      one_of(invocation, "on-invalid-utf8", options.on_invalid_utf8, {"error", "replace", "skip"});
   options.max_document_bytes =
       invocation.integer("max-document-bytes", options.max_document_bytes, 1, 1 << 30);
   return options;

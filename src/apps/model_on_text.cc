@@ -1,7 +1,6 @@
 #include "apps/model_on_text.h"
 
-#include <algorithm>
-
+#include "apps/text_settings.h"
 #include "fathom/base/error.h"
 #include "fathom/data/prepare.h"
 #include "fathom/train/device.h"
@@ -9,14 +8,12 @@
 namespace fathom {
 
 std::vector<Flag> with_text_flags(std::vector<Flag> flags) {
-  std::vector<Flag> all = {
-      {"text", "FILE...", "text files, folders, globs or token files"},
-      {"mode", "packed|documents", "how rows are made of documents (default: packed)"},
-      {"sequence-length", "N", "tokens in a row (default: 256)"},
-      {"batch-size", "N", "rows at once (default: 8)"},
-      {"device", "auto|cpu|cuda", "where to run (default: auto)"},
-      {"cache-dir", "DIR", "where token files are kept (default: cache)"},
-      {"json", "", "print JSON"}};
+  std::vector<Flag> all = {{"text", "FILE...", "text files, folders, globs or token files"},
+                           {"batch-size", "N", "rows at once (default: 8)"},
+                           {"device", "auto|cpu|cuda", "where to run (default: auto)"},
+                           {"cache-dir", "DIR", "where token files are kept (default: cache)"},
+                           {"json", "", "print JSON"}};
+  all = with_row_flags(std::move(all));
   all.insert(all.end(), flags.begin(), flags.end());
   return all;
 }
@@ -30,13 +27,8 @@ ModelOnText load_model_on_text(const Invocation& invocation, const std::vector<s
   const Tokenizer tokenizer = load_tokenizer(directory);
   check_vocabulary(tokenizer, model->config().vocab_size);
 
-  DataConfig data;
-  const int64_t longest = model->config().max_position_embeddings;
-  data.sequence_length =
-      invocation.integer("sequence-length", std::min<int64_t>(256, longest), 2, longest);
-  data.mode = invocation.text("mode", "packed");
-  if (data.mode != "packed" && data.mode != "documents")
-    throw ConfigError(cat("--mode is ", data.mode, "; allowed: packed, documents"));
+  DataConfig data =
+      text_settings(invocation, directory, tokenizer, model->config().max_position_embeddings);
   data.validation_tokens = tokens;
   data.cache_dir = invocation.text("cache-dir", data.cache_dir);
   std::vector<TokenFile> files =

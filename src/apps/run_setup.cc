@@ -51,7 +51,7 @@ TokenizerFiles tokenizer_files(const RunConfig& config, const Tokenizer& tokeniz
   if (tokenizer.stands_alone() && tokenizer.is_sentencepiece())
     files.merge(sentencepiece_files(tokenizer.bytes(), special_tokens(tokenizer),
                                     config.model.max_position_embeddings, adds_bos));
-  else if (tokenizer.adds_bos() != adds_bos && tokenizer.bos_id())
+  else if (tokenizer.handles_text() && tokenizer.adds_bos() != adds_bos && tokenizer.bos_id())
     set_adds_bos(files, adds_bos, tokenizer.piece(*tokenizer.bos_id()), *tokenizer.bos_id());
   return files;
 }
