@@ -254,7 +254,7 @@ TEST_F(Load, ReportsAllMistakesAtOnce) {
       "x.yaml:1: unknown key 'modle'; did you mean 'model'?\n"
       "x.yaml:3: train.seed is -1; allowed: a whole number, at least 0\n"
       "x.yaml:5: unknown key 'train.num_train_epochs'; did you mean 'train.max_epochs'?\n"
-      "x.yaml:6: optimizer.lr is 'fast'; allowed: a number, above 0, at most 1000; write a "
+      "x.yaml:6: optimizer.lr is fast; allowed: a number, above 0, at most 1000; write a "
       "number, such as 0.5 or 1.0e-3\n"
       "x.yaml:6: optimizer.name is 'AdamW'; allowed: adam, adamw; did you mean 'adamw'?\n"
       "x.yaml:7: lr_scheduler.min_lr_ratio is 0.5, but has no effect: it counts where "
