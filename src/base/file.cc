@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "fathom/base/error.h"
+#include "fathom/base/output_path.h"
 
 namespace fathom {
 namespace {
@@ -137,10 +138,21 @@ void MappedFile::read_at(uint64_t offset, std::span<std::byte> out) const {
   }
 }
 
-OutputFile::OutputFile(const std::filesystem::path& path)
-    : path_(path), temporary_(cat(path.string(), ".tmp-", ::getpid())) {
-  descriptor_ = ::open(temporary_.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  if (descriptor_ < 0) throw_disk_error("can't create", temporary_.string(), errno);
+OutputFile::OutputFile(const std::filesystem::path& path) : path_(path) {
+  std::error_code ignored;
+  if (std::filesystem::is_directory(path, ignored))
+    throw DiskError(cat(path.string(), " is a folder; name a file in it"));
+  const std::string own = path.filename().string();
+  remove_temporaries(folder_of(path), [&](std::string_view name) { return name == own; });
+  while (descriptor_ < 0) {
+    temporary_ = temporary_name(path);
+    // O_EXCL: whatever has that name, a link most of all, isn't ours.
+    descriptor_ = ::open(temporary_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    if (descriptor_ < 0 && errno != EEXIST)
+      throw_disk_error("can't create", temporary_.string(), errno);
+    if (descriptor_ >= 0 && !hold_temporary(descriptor_))
+      ::close(std::exchange(descriptor_, -1));  // another process took it for a leftover
+  }
 }
 
 OutputFile::~OutputFile() {
@@ -170,7 +182,7 @@ void OutputFile::publish() {
   if (::rename(temporary_.c_str(), path_.c_str()) != 0)
     throw_disk_error("can't rename to", path_.string(), errno);
   temporary_.clear();
-  sync_directory(path_.has_parent_path() ? path_.parent_path() : ".");
+  sync_directory(folder_of(path_));
 }
 
 void write_text_file(const std::filesystem::path& path, std::string_view text) {
@@ -189,8 +201,12 @@ void sync_directory(const std::filesystem::path& path) {
 }
 
 void make_directories(const std::filesystem::path& path) {
+  const std::filesystem::path real = resolve_output(path);
   std::error_code error;
-  std::filesystem::create_directories(path, error);
+  if (std::filesystem::exists(real, error) && !std::filesystem::is_directory(real, error))
+    throw DiskError(cat("can't create directory ", path.string(), ": ", real.string(),
+                        " is a file; name another folder, or move the file away"));
+  std::filesystem::create_directories(real, error);
   if (error) throw_disk_error("can't create directory", path.string(), error.value());
 }
 

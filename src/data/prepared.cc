@@ -7,6 +7,7 @@
 #include "data/formats/format.h"
 #include "fathom/base/error.h"
 #include "fathom/base/json.h"
+#include "fathom/base/output_path.h"
 #include "fathom/data/prepare.h"
 
 namespace fathom {
@@ -128,8 +129,9 @@ TokenFile prepared_text(const std::vector<DataFile>& files, const DataConfig& co
                         const Tokenizer& tokenizer, const std::string& title, const Log& log,
                         const StopFlag& stop) {
   tokenizer.require_text();
-  const fs::path cache_dir = config.cache_dir;
+  const fs::path cache_dir = resolve_output(config.cache_dir);
   make_directories(cache_dir);
+  remove_temporaries(cache_dir, [](std::string_view name) { return name.ends_with(".tokens"); });
   const PrepareOptions options = PrepareOptions::from(config);
   ChecksumMemory memory(cache_dir);
   const std::string key = cache_key(

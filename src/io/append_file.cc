@@ -14,7 +14,7 @@ namespace fathom {
 
 AppendFile::AppendFile(const std::filesystem::path& path, Mode mode, const Log& log)
     : path_(path), log_(log) {
-  const int flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC;
+  const int flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW;
   descriptor_ = ::open(path.c_str(), flags | (mode == Mode::kCreateNew ? O_EXCL : 0), 0644);
   if (descriptor_ < 0) throw_disk_error("can't open", path.string(), errno);
   struct stat status {};

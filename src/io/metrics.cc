@@ -49,10 +49,10 @@ Json parse_record(const std::string& line) {
   }
 }
 
-/// Drops what a resumed run will write again. The file changes at once or not at all.
+/// Drops what a resumed run will write again. The file changes at once or not at all, and is a new
+/// one: what had its name may have been a link, or another file's second name.
 void drop_after(const std::filesystem::path& path, int64_t step, const Log& log) {
   OutputFile kept(path);
-  bool changed = false;
   for_each_line(path, [&](const std::string& line, int64_t number, bool whole) {
     const Json record = parse_record(line);
     if (whole && record.is_null())
@@ -60,11 +60,9 @@ void drop_after(const std::filesystem::path& path, int64_t step, const Log& log)
     if (whole && !record.is_null() && record["step"].get<int64_t>() <= step) {
       kept.write(line);
       kept.write("\n");
-    } else {
-      changed = true;
     }
   });
-  if (changed) kept.publish();
+  kept.publish();
 }
 
 void add_value(Json& record, Json& nonfinite, const std::string& name, const MetricValue& value) {

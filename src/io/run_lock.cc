@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
@@ -11,6 +12,7 @@
 
 #include "fathom/base/error.h"
 #include "fathom/base/file.h"
+#include "fathom/base/output_path.h"
 #include "quote_name.h"
 
 namespace fathom {
@@ -36,7 +38,12 @@ std::string read_holder(int descriptor) {
   return quote_name(line.substr(0, line.find('\n')));
 }
 
+/// A file with a second name is somebody else's, too: it is locked, and stays as it is.
 void write_holder(int descriptor, const std::string& path) {
+  struct stat status {};
+  if (::fstat(descriptor, &status) != 0 || !S_ISREG(status.st_mode))
+    throw DiskError(cat(path, " is no regular file; remove it"));
+  if (status.st_nlink != 1) return;
   const std::string text = holder() + "\n";
   if (::ftruncate(descriptor, 0) != 0 ||
       ::pwrite(descriptor, text.data(), text.size(), 0) != static_cast<ssize_t>(text.size()))
@@ -48,7 +55,8 @@ void write_holder(int descriptor, const std::string& path) {
 RunLock::RunLock(const std::filesystem::path& directory) {
   make_directories(directory);
   const std::string path = (directory / "run.lock").string();
-  descriptor_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  descriptor_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+  if (descriptor_ < 0 && errno == ELOOP) throw DiskError(cat(path, " is a link; remove it"));
   if (descriptor_ < 0) throw_disk_error("can't open", path, errno);
   try {
     if (::flock(descriptor_, LOCK_EX | LOCK_NB) != 0) {
@@ -67,7 +75,9 @@ RunLock::~RunLock() { ::close(descriptor_); }
 
 void require_writable(const std::filesystem::path& directory) {
   make_directories(directory);
-  const std::filesystem::path probe = directory / cat(".write-probe-", ::getpid());
+  constexpr std::string_view kProbe = ".write-probe";
+  remove_temporaries(directory, [&](std::string_view name) { return name.starts_with(kProbe); });
+  const std::filesystem::path probe = directory / kProbe;
   write_text_file(probe, "probe");
   if (::unlink(probe.c_str()) != 0) throw_disk_error("can't remove", probe.string(), errno);
 }

@@ -133,13 +133,18 @@ TEST(MetricsWriter, WarnsOfLinesThatAreNotRecords) {
   EXPECT_THAT(steps_of(path), ElementsAre(1, 2));
 }
 
-TEST(MetricsWriter, LeavesAFileAloneThatHasNothingToDrop) {
+TEST(MetricsWriter, NeverWritesToAFileThatHasAnotherName) {
   const TemporaryDirectory directory;
   const auto path = directory / "metrics.jsonl";
-  write_file(path, record_of(1));
-  std::filesystem::create_hard_link(path, directory / "link");
-  { const MetricsWriter writer(path, 1, kLog); }
-  EXPECT_EQ(std::filesystem::hard_link_count(path), 2U);  // not rewritten
+  write_file(directory / "victim", record_of(1));
+  for (const bool hard : {true, false}) {
+    std::filesystem::remove(path);
+    hard ? std::filesystem::create_hard_link(directory / "victim", path)
+         : std::filesystem::create_symlink("victim", path);
+    MetricsWriter(path, 1, kLog).write("train", 2, 1, {});
+    EXPECT_EQ(read_file(directory / "victim"), record_of(1));
+    EXPECT_THAT(steps_of(path), ElementsAre(1, 2));
+  }
   EXPECT_NO_THROW(MetricsWriter(directory / "new.jsonl", 1, kLog));
 }
 

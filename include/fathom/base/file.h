@@ -60,8 +60,9 @@ class MappedFile {
   std::span<const std::byte> bytes_;
 };
 
-/// Writes `path` through `path` + ".tmp-<pid>": the final name appears by rename, after an fsync,
-/// or never.
+/// Writes `path` through `path` + ".tmp-<random>": the final name appears by rename, after an
+/// fsync, or never. A link that has the name is replaced, not followed. What a killed process left
+/// on the way to the same name is removed.
 class OutputFile {
  public:
   /// Creates the temporary file. @throws DiskError
@@ -93,7 +94,8 @@ void write_text_file(const std::filesystem::path& path, std::string_view text);
 /// Makes a directory's entries durable. @throws DiskError
 void sync_directory(const std::filesystem::path& path);
 
-/// Creates a directory and its parents. @throws DiskError naming the path and why
+/// Creates a directory and its parents, where links lead to (output_path.h).
+/// @throws DiskError naming the path and why
 void make_directories(const std::filesystem::path& path);
 
 }  // namespace fathom
