@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cerrno>
 #include <stdexcept>
 
@@ -70,8 +71,12 @@ std::string usage_of(const Command& command) {
 }
 
 Invocation::Invocation(const Command& command, const std::vector<std::string>& words,
-                       const Choices& choices, const StopFlag& stop)
-    : command_(&command), choices_(&choices), stop_(&stop) {
+                       const Choices& choices, StopFlag& stop, std::string program)
+    : command_(&command),
+      choices_(&choices),
+      stop_(&stop),
+      program_(std::move(program)),
+      words_(words) {
   bool flags_ended = false;
   for (size_t i = 0; i < words.size();) {
     const std::string& word = words[i];
@@ -215,6 +220,39 @@ LoadedConfig Invocation::load_config() const {
   std::vector<Override> overrides = overrides_;
   if (threads() > 0) overrides.push_back({"train.threads", cat(threads())});
   return load_run_config(arguments_.at(0), overrides, *choices_, read_model);
+}
+
+std::string Invocation::command_line(const std::vector<std::string>& dropped) const {
+  std::string line = cat(program(), " ", command_->name);
+  for (size_t i = 0; i < words_.size(); ++i) {
+    const std::string name = words_[i].substr(0, words_[i].find('='));
+    const bool drops = std::any_of(dropped.begin(), dropped.end(), [&](const std::string& flag) {
+      return name == cat("--", flag);
+    });
+    if (!drops) {
+      line = cat(line, " ", shell_quoted(words_[i]));
+    } else if (name == words_[i]) {
+      ++i;  // its value is the next word
+    }
+  }
+  return line;
+}
+
+std::string shell_quoted(const std::string& word) {
+  constexpr std::string_view kPlain = "@%+=:,./-_";
+  const auto is_plain = [&](unsigned char c) {
+    return std::isalnum(c) != 0 || kPlain.find(static_cast<char>(c)) != std::string_view::npos;
+  };
+  if (!word.empty() && std::all_of(word.begin(), word.end(), is_plain)) return word;
+  std::ostringstream quoted;
+  for (const char c : word) {
+    if (c == '\'') {
+      quoted << "'\\''";
+    } else {
+      quoted << c;
+    }
+  }
+  return cat("'", quoted.str(), "'");
 }
 
 void write_stdout(std::string_view text, const StopFlag& stop) {

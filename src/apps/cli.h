@@ -30,6 +30,11 @@ struct Flag {
   std::string help;      ///< one line
 };
 
+/// What helps the commands that train.
+constexpr const char* kStepMemoryAdvice =
+    "lower train.micro_batch_size or data.sequence_length, or set train.activation_checkpointing; "
+    "'plan' shows what a step takes";
+
 /// A row of the table of commands.
 struct Command {
   std::string name;     ///< "train", or two words: "tokenizer train"
@@ -43,8 +48,12 @@ struct Command {
   bool takes_model_keys = false;  ///< model.KEY=VALUE is accepted beside the arguments
   bool computes = false;          ///< on several threads: --threads is accepted
   std::vector<Flag> flags{};
-  int (*run)(Invocation&) = nullptr;  ///< @returns the exit code; errors are thrown
+  std::string memory_advice = "give it more";  ///< what helps when memory runs out
+  int (*run)(Invocation&) = nullptr;           ///< @returns the exit code; errors are thrown
 };
+
+/// A word as a shell reads it back.
+std::string shell_quoted(const std::string& word);
 
 /// Writes all of `text` to stdout.
 /// @throws DiskError: a closed pipe or a full disk loses what the command is for. (Progress and
@@ -58,8 +67,9 @@ class Invocation {
   /// @param words what follows the command's name
   /// @throws ConfigError (exit code 2) for an unknown or repeated flag, a missing value, or too few
   /// or too many arguments
+  /// @param program as it was called, for messages with a command line
   Invocation(const Command& command, const std::vector<std::string>& words, const Choices& choices,
-             const StopFlag& stop);
+             StopFlag& stop, std::string program = "train-llm");
 
   /// The words that are neither flags nor overrides, in order; a `--config` comes first.
   const std::vector<std::string>& arguments() const { return arguments_; }
@@ -82,11 +92,16 @@ class Invocation {
   /// @throws ConfigError
   LoadedConfig load_config() const;
 
+  /// The program as it was called, quoted for a shell.
+  std::string program() const { return shell_quoted(program_); }
+  /// This command line once more, quoted for a shell. @param dropped flags that it goes without
+  std::string command_line(const std::vector<std::string>& dropped = {}) const;
+
   /// Writes to stdout, as `write_stdout` does.
   void print(std::string_view text) const { write_stdout(text, *stop_); }
 
   const Choices& choices() const { return *choices_; }
-  const StopFlag& stop() const { return *stop_; }
+  StopFlag& stop() const { return *stop_; }
   const Log& log() const { return log_; }
 
  private:
@@ -97,7 +112,9 @@ class Invocation {
 
   const Command* command_;
   const Choices* choices_;
-  const StopFlag* stop_;
+  StopFlag* stop_;
+  std::string program_;
+  std::vector<std::string> words_;
   Log log_;
   std::vector<std::string> arguments_;
   std::vector<Override> overrides_;

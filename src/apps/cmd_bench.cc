@@ -238,6 +238,7 @@ Command bench_command() {
            {"paced", "",
             "run --steps steps for each line of stdin and print a line of JSON: for "
             "comparing programs in turn (scripts/bench_peers.py)"}},
+      .memory_advice = kStepMemoryAdvice,
       .run = run};
 }
 

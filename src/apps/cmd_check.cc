@@ -198,6 +198,7 @@ Command check_command() {
           .flags = {{"json", "", "print JSON"},
                     {"perturb", "LAYER.SITE.FIELD=VALUE",
                      "build the model with this field changed, to see the check fail"}},
+          .memory_advice = kStepMemoryAdvice,
           .run = run};
 }
 

@@ -89,6 +89,7 @@ Command diagnose_command() {
               {{"tokens", "FILE...", "token files, in place of --text"},
                {"probe", "NAME...", "what to measure (default: all; train-llm list probes)"},
                {"max-tokens", "N", "look at the first so many (default: 262144)"}}),
+          .memory_advice = "lower --batch-size or --sequence-length",
           .run = run};
 }
 

@@ -47,6 +47,7 @@ Command eval_command() {
           .max_arguments = 1,
           .computes = true,
           .flags = with_text_flags({{"tokens", "N", "score at most so many (default: all)"}}),
+          .memory_advice = "lower --batch-size or --sequence-length",
           .run = run};
 }
 

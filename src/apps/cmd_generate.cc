@@ -99,6 +99,8 @@ Command generate_command() {
                 {"seed", "N", "the same seed gives the same text (default: 0)"},
                 {"device", "auto|cpu|cuda", "where to run (default: auto)"},
                 {"json", "", "print JSON"}},
+      .memory_advice =
+          "ask for fewer --max-new-tokens, or give it more: the model takes 4 bytes a weight",
       .run = run};
 }
 

@@ -11,6 +11,7 @@
 #include "fathom/base/number.h"
 #include "fathom/data/prepare.h"
 #include "fathom/data/report.h"
+#include "fathom/io/checkpoint.h"
 #include "fathom/io/plan_json.h"
 #include "fathom/model/cost.h"
 #include "fathom/model/placement.h"
@@ -44,6 +45,16 @@ Json memory_json(const RunConfig& config, const ModelPlan& plan) {
           {"process", process}};
 }
 
+Json checkpoints_json(const RunConfig& config, const ModelPlan& plan) {
+  const CheckpointBytes bytes = checkpoint_bytes(config, plan);
+  const auto most = static_cast<uint64_t>(config.checkpoint.keep_last + 1);
+  return {{"model", bytes.model},
+          {"optimizer", bytes.optimizer},
+          {"other", bytes.other},
+          {"checkpoint", bytes.total()},
+          {"most_at_once", most * bytes.total()}};
+}
+
 Json schedule_json(const RunConfig& config) {
   const int64_t total = config.total_steps();
   Json points = Json::array();
@@ -65,6 +76,7 @@ Json plan_json(const LoadedConfig& loaded, const Choices& choices) {
   return {{"parameters", parameters_json(config, plan)},
           {"flops_per_token", training_flops_per_token(config.model, config.data.sequence_length)},
           {"memory_bytes", memory_json(config, plan)},
+          {"disk_bytes", checkpoints_json(config, plan)},
           {"steps", config.total_steps()},
           {"tokens_per_step", config.train.global_batch_size * config.data.sequence_length},
           {"tokens",
@@ -189,6 +201,9 @@ std::string plan_text(const Json& plan) {
   text += cat("compute\n", row("FLOPs per token", cat(plan["flops_per_token"].get<double>())));
   text += "memory of a training step on a CPU, at its peak\n";
   for (const auto& [name, bytes] : plan["memory_bytes"].items())
+    text += row(name, mebibytes(bytes.get<int64_t>()));
+  text += "checkpoints on the disk: those kept, and the one being written\n";
+  for (const auto& [name, bytes] : plan["disk_bytes"].items())
     text += row(name, mebibytes(bytes.get<int64_t>()));
   text += cat("training\n", row("steps", grouped(plan["steps"].get<int64_t>())),
               row("tokens per step", grouped(plan["tokens_per_step"].get<int64_t>())),

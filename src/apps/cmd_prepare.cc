@@ -6,6 +6,7 @@
 #include "apps/commands.h"
 #include "apps/data_flags.h"
 #include "fathom/base/json.h"
+#include "fathom/base/output_path.h"
 #include "fathom/config/errors.h"
 #include "fathom/data/prepare.h"
 
@@ -49,7 +50,7 @@ Json prepare_text_files(Invocation& invocation) {
     throw ConfigError(cat(invocation.overrides()[0].path,
                           " has no effect without a config; with --output use the flags"));
   const std::string tokenizer_file = required_text(invocation, "tokenizer");
-  const std::filesystem::path folder = required_text(invocation, "output");
+  const std::filesystem::path folder = resolve_output(required_text(invocation, "output"));
   const Tokenizer tokenizer = Tokenizer::load(tokenizer_file);
   PrepareOptions options;
   options.read = read_options(invocation);
@@ -132,6 +133,7 @@ Command prepare_command() {
                                     {"output", "DIR", "where data.tokens is written"},
                                     {"add-bos", "", "each document starts with BOS"},
                                     {"json", "", "print JSON"}}),
+          .memory_advice = "lower --max-document-bytes (data.max_document_bytes with a config)",
           .run = run};
 }
 

@@ -8,6 +8,7 @@
 #include "apps/data_flags.h"
 #include "fathom/base/json.h"
 #include "fathom/base/number.h"
+#include "fathom/base/output_path.h"
 #include "fathom/data/prepare.h"
 #include "fathom/data/train_tokenizer.h"
 
@@ -29,7 +30,8 @@ int train(Invocation& invocation) {
   options.read = read_options(invocation);
   const std::vector<DataFile> files = find_files(invocation.arguments(), &invocation.log());
   Progress progress("read text", static_cast<double>(total_bytes(files)));
-  const Tokenizer tokenizer = train_tokenizer(files, options, output, &progress, invocation.stop());
+  const Tokenizer tokenizer =
+      train_tokenizer(files, options, resolve_output(output), &progress, invocation.stop());
   const Json facts = {
       {"output", output}, {"vocab_size", tokenizer.vocab_size()}, {"sha256", tokenizer.checksum()}};
   invocation.print(invocation.has("json") ? facts.dump(2) + "\n"
@@ -97,6 +99,7 @@ Command tokenizer_train_command() {
                {"pad", "", "add a <pad> piece, id 3"},
                {"sample-bytes", "N", "text that training looks at (67108864)"},
                {"json", "", "print JSON"}}),
+          .memory_advice = "lower --sample-bytes",
           .run = train};
 }
 

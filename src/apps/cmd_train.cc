@@ -1,15 +1,19 @@
 // train-llm train: wires data, model, optimizer and observers, and trains.
 
+#include <csignal>
 #include <cstdlib>
 #include <filesystem>
 
 #include "apps/commands.h"
+#include "apps/run_end.h"
 #include "apps/run_setup.h"
 #include "fathom/base/cores.h"
 #include "fathom/base/file.h"
 #include "fathom/base/hash.h"
 #include "fathom/base/number.h"
+#include "fathom/base/output_path.h"
 #include "fathom/io/checkpoint_directory.h"
+#include "fathom/io/disk_room.h"
 #include "fathom/io/observers.h"
 #include "fathom/io/run_lock.h"
 #include "fathom/model/check.h"
@@ -25,9 +29,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// The checkpoint that --resume asks for; nothing means a new run.
-std::optional<fs::path> checkpoint_to_resume(const std::string& resume, const fs::path& root,
-                                             const Log& log, const StopFlag& stop) {
+/// The checkpoint that --resume asks for; nothing means a new run. One that holds the model alone
+/// counts where no step is left.
+std::optional<Checkpoint> checkpoint_to_resume(const std::string& resume, const fs::path& root,
+                                               int64_t total_steps, const Log& log,
+                                               const StopFlag& stop) {
   if (resume == "never") {
     if (!find_checkpoints(root).empty())
       throw ConfigError(cat("--resume is never, but ", root.string(),
@@ -39,15 +45,16 @@ std::optional<fs::path> checkpoint_to_resume(const std::string& resume, const fs
     const fs::path directory = find_checkpoints(fs::path(resume) / "checkpoints").empty()
                                    ? fs::path(resume)
                                    : find_model(resume, stop, log);
-    verify(directory, stop);
-    return directory;
+    return verify(directory, stop);
   }
   std::vector<SkippedCheckpoint> skipped;
-  const std::optional<Checkpoint> newest = newest_valid(root, skipped, stop);
+  const std::optional<Checkpoint> newest =
+      newest_valid(root, skipped, stop, [&](const Checkpoint& checkpoint) {
+        return checkpoint.step >= total_steps ? "" : why_not_resumable(checkpoint.directory);
+      });
   for (const SkippedCheckpoint& bad : skipped)
     log.warn(cat("skipped ", bad.directory.string(), ": ", bad.reason));
-  if (!newest) return std::nullopt;
-  return newest->directory;
+  return newest;
 }
 
 /// Rows of this rank that go through the model at once.
@@ -75,11 +82,13 @@ class EvaluationObserver : public Observer {
   }
 
  private:
-  /// Also true after a resume from a checkpoint that a signal made before this step was evaluated.
+  /// Also true after a resume from a checkpoint that a signal made before this step was evaluated,
+  /// and at the last step, so that its checkpoint knows of the evaluation.
   bool is_due(const TrainState& state) const {
     const int64_t interval = config_.eval.interval;
+    const bool first_or_last = state.step == 0 || state.step == config_.total_steps();
     return state.evaluated_step != state.step &&
-           (state.step == 0 || (interval > 0 && state.step % interval == 0));
+           (first_or_last || (interval > 0 && state.step % interval == 0));
   }
 
   Perplexity score_here(TrainState& state) {
@@ -152,19 +161,40 @@ RunConfig config_of_rank(RunConfig config, const Launch& launch) {
   return config;
 }
 
+/// What a killed run left goes; what can't be removed is no reason not to train.
+void tidy(const fs::path& root, const Log& log, const StopFlag& stop) {
+  try {
+    remove_leftovers(root, stop);
+  } catch (const DiskError& error) {
+    log.warn(cat(error.what(), "; each save tries again"));
+  }
+}
+
+/// What the run will save must have room: it is said before the work.
+void warn_of_small_disk(const RunConfig& config, const fs::path& root, const Log& log) {
+  const int64_t interval = config.checkpoint.interval;
+  int64_t num_saves = interval == 0 ? 1 : INT64_MAX;
+  if (interval > 0 && config.knows_steps()) num_saves = config.total_steps() / interval + 1;
+  const std::string warning = check_room(root, checkpoint_bytes(config, resolve_plan(config.model)),
+                                         config.checkpoint.keep_last, num_saves);
+  if (!warning.empty()) log.warn(warning);
+}
+
 /// Takes the output directory and finds the checkpoint to go on from: on rank 0, for all.
-std::optional<fs::path> open_output(const RunConfig& config, const std::string& resume,
-                                    Invocation& invocation, Parallel& parallel,
-                                    std::optional<RunLock>& lock) {
+std::optional<fs::path> open_output(const RunConfig& config, const fs::path& out_dir,
+                                    const std::string& resume, Invocation& invocation,
+                                    Parallel& parallel, std::optional<RunLock>& lock) {
   const std::string found = parallel.on_main("start", [&]() -> std::string {
-    const fs::path out_dir = config.train.out_dir, root = out_dir / "checkpoints";
+    const fs::path root = out_dir / "checkpoints";
+    const Log& log = invocation.log();
     lock.emplace(out_dir);
     require_writable(out_dir);
-    for (const std::string& warning : known_bad_pairings(config.model))
-      invocation.log().warn(warning);
-    remove_leftovers(root, invocation.stop());
-    const auto checkpoint = checkpoint_to_resume(resume, root, invocation.log(), invocation.stop());
-    return checkpoint ? fs::absolute(*checkpoint).string() : "";
+    for (const std::string& warning : known_bad_pairings(config.model)) log.warn(warning);
+    tidy(root, log, invocation.stop());
+    const int64_t total = config.knows_steps() ? config.total_steps() : INT64_MAX;
+    const auto checkpoint = checkpoint_to_resume(resume, root, total, log, invocation.stop());
+    if (!checkpoint || checkpoint->step < total) warn_of_small_disk(config, root, log);
+    return checkpoint ? fs::absolute(checkpoint->directory).string() : "";
   });
   if (found.empty()) return std::nullopt;
   return found;
@@ -172,9 +202,8 @@ std::optional<fs::path> open_output(const RunConfig& config, const std::string& 
 
 /// Trains with observers of this rank: all evaluate and save together, rank 0 writes.
 void train_observed(const RunConfig& config, const RunData& data, const RunIdentity& identity,
-                    TrainState& state, std::optional<int64_t> resume_step, Invocation& invocation,
-                    Parallel& parallel) {
-  const fs::path out_dir = config.train.out_dir;
+                    TrainState& state, std::optional<int64_t> resume_step, const fs::path& out_dir,
+                    Invocation& invocation, Parallel& parallel, RunEnd& end) {
   std::optional<RunOutput> output;
   std::optional<MetricsObserver> metrics;
   std::vector<Observer*> observers;
@@ -189,8 +218,8 @@ void train_observed(const RunConfig& config, const RunData& data, const RunIdent
   EvaluationObserver evaluation(config, data, writer, parallel);
   CheckpointObserver checkpoints(out_dir / "checkpoints",
                                  checkpoint_content(config, data, identity, invocation.choices()),
-                                 config.checkpoint, writer, parallel.stop(), parallel);
-  observers.insert(observers.end(), {&evaluation, &checkpoints});
+                                 config.checkpoint, writer, parallel);
+  observers.insert(observers.end(), {&end, &evaluation, &checkpoints});
   const Loader loader(open_again(data.train), config.data, config.train.global_batch_size);
   PrefetchingLoader ahead(loader, state.step, /*depth=*/4);
   int64_t next_step = state.step;
@@ -203,12 +232,13 @@ void train_observed(const RunConfig& config, const RunData& data, const RunIdent
         invocation.integer("stop-after", INT64_MAX, 1, INT64_MAX), parallel.if_several());
 }
 
-void train_run(RunConfig config, const std::string& resume, Invocation& invocation,
-               Parallel& parallel) {
+void train_run(RunConfig config, const fs::path& out_dir, const std::string& resume,
+               Invocation& invocation, Parallel& parallel, RunEnd& end) {
   const Log log(/*quiet=*/!parallel.is_main());
-  const fs::path out_dir = config.train.out_dir;
   std::optional<RunLock> lock;
-  const auto checkpoint = open_output(config, resume, invocation, parallel, lock);
+  const auto checkpoint = open_output(config, out_dir, resume, invocation, parallel, lock);
+  if (checkpoint && resume == "auto" && !why_not_resumable(*checkpoint).empty())
+    return end.set_complete(config.total_steps());
   const torch::Device device = choose_device(config.train.device, parallel.local_rank());
   for (const std::string& line : check_device(config, device, parallel.size())) log.warn(line);
   apply_runtime_settings(config.train);
@@ -217,6 +247,7 @@ void train_run(RunConfig config, const std::string& resume, Invocation& invocati
     log.info(chosen);
   const RunData data = load_data(config, log, invocation.stop(), parallel);
   settle_data(config, data, parallel.is_main() ? &log : nullptr);
+  end.set_config(config);
   if (data.validation.empty()) log.info("data.validation is not set: nothing will be evaluated");
   const RunIdentity identity =
       identity_of(config, invocation.choices(), data, device, parallel.size());
@@ -233,7 +264,9 @@ void train_run(RunConfig config, const std::string& resume, Invocation& invocati
   log.info(cat("training ", count_parameters(config.model, state.model->plan()).total(),
                " parameters on ", device_name(device), ", ", identity.numerics, ", into ",
                out_dir.string()));
-  train_observed(config, data, identity, state, resume_step, invocation, parallel);
+  if (parallel.is_main())
+    invocation.stop().set_answer("saving after this step; again to end at once without saving");
+  train_observed(config, data, identity, state, resume_step, out_dir, invocation, parallel, end);
 }
 
 /// Tells the other ranks why this one ends, while its error is on the way to main.
@@ -249,22 +282,39 @@ void end_of_rank(Parallel& parallel) {
   }
 }
 
-int run(Invocation& invocation) {
-  const Launch launch = read_launch([](const char* name) { return std::getenv(name); });
-  const RunConfig given = invocation.load_config().config;
-  const RunConfig config = config_of_rank(given, launch);
-  const std::string resume = invocation.text("resume", "auto");
-  const std::string same =
-      sha256(cat(FATHOM_VERSION, "\n", resume, "\n", invocation.text("stop-after", ""), "\n",
-                 dump_yaml(given, invocation.choices())));
+void run_as_rank(const Launch& launch, const RunConfig& config, const fs::path& out_dir,
+                 const std::string& same, Invocation& invocation, RunEnd& end) {
   Parallel parallel(launch, config.parallel, invocation.stop(), same);
   try {
-    train_run(config, resume, invocation, parallel);
+    train_run(config, out_dir, invocation.text("resume", "auto"), invocation, parallel, end);
     parallel.leave();
   } catch (...) {
     end_of_rank(parallel);
     throw;
   }
+}
+
+int run(Invocation& invocation) {
+  const Launch launch = read_launch([](const char* name) { return std::getenv(name); });
+  const RunConfig given = invocation.load_config().config;
+  const RunConfig config = config_of_rank(given, launch);
+  const std::string same =
+      sha256(cat(FATHOM_VERSION, "\n", invocation.text("resume", "auto"), "\n",
+                 invocation.text("stop-after", ""), "\n", dump_yaml(given, invocation.choices())));
+  const bool speaks = launch.rank == 0;  // for all ranks
+  if (config.checkpoint.on_sigusr1 == "continue") invocation.stop().save_on(SIGUSR1);
+  if (!speaks) invocation.stop().set_answer("");
+  const fs::path out_dir = resolve_output(config.train.out_dir);
+  RunEnd end(invocation, config, out_dir, launch.world_size);
+  try {
+    run_as_rank(launch, config, out_dir, same, invocation, end);
+  } catch (const Interrupted& error) {
+    const int code = error.exit_code();
+    throw Error(speaks ? end.interrupted(code - 128) : "", code);
+  } catch (const Error& error) {
+    throw Error(end.failed(error), error.exit_code());
+  }
+  if (speaks) invocation.log().info(end.completed());
   return 0;
 }
 
@@ -286,6 +336,7 @@ Command train_command() {
                  "auto: the newest valid checkpoint of train.out_dir, if any; never: a new run; "
                  "DIR: that checkpoint"},
                 {"stop-after", "STEP", "save after this step and end, to be resumed"}},
+      .memory_advice = kStepMemoryAdvice,
       .run = run};
 }
 

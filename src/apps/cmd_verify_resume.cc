@@ -120,6 +120,7 @@ Command verify_resume_command() {
           .computes = true,
           .flags = {{"before", "K", "steps before the restart (default: 5)"},
                     {"after", "M", "steps after it (default: 5)"}},
+          .memory_advice = kStepMemoryAdvice,
           .run = run};
 }
 

@@ -2,20 +2,20 @@
 
 #include <fcntl.h>
 #include <malloc.h>
-#include <signal.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <new>
+#include <system_error>
 
 #include "apps/cli.h"
 #include "apps/commands.h"
 #include "apps/help.h"
+#include "apps/signals.h"
 #include "apps/threads.h"
 #include "fathom/base/cores.h"
 #include "fathom/base/error.h"
@@ -24,41 +24,6 @@
 
 namespace fathom {
 namespace {
-
-// A signal handler can reach nothing but globals: these two belong to main.
-std::atomic<StopFlag*> stop_of_main{nullptr};
-std::atomic<int64_t> first_signal_ms{0};
-
-/// The first signal asks to stop, a second one ends the process. Signals within a second are one
-/// request: torchrun passes on a Ctrl-C that the terminal has already sent to every process.
-extern "C" void on_signal(int signal) {
-  constexpr int64_t kSameRequestMs = 1000;
-  StopFlag* stop = stop_of_main.load();
-  timespec now{};
-  ::clock_gettime(CLOCK_MONOTONIC, &now);
-  const int64_t now_ms = int64_t{now.tv_sec} * 1000 + now.tv_nsec / 1'000'000;
-  if (!stop->requested()) {
-    first_signal_ms.store(now_ms);
-    stop->request(signal);
-  } else if (now_ms - first_signal_ms.load() > kSameRequestMs) {
-    ::_exit(128 + signal);
-  }
-}
-
-/// SIGINT and SIGTERM set `stop`. A closed pipe and a file-size limit become errors of the write
-/// that met them.
-void install_signal_handlers(StopFlag& stop) {
-  stop_of_main.store(&stop);
-  struct sigaction action {};
-  ::sigemptyset(&action.sa_mask);
-  action.sa_flags = SA_RESTART;
-  action.sa_handler = on_signal;
-  ::sigaction(SIGINT, &action, nullptr);
-  ::sigaction(SIGTERM, &action, nullptr);
-  action.sa_handler = SIG_IGN;
-  ::sigaction(SIGPIPE, &action, nullptr);
-  ::sigaction(SIGXFSZ, &action, nullptr);
-}
 
 /// A closed stdin, stdout or stderr would give its number to the next file that is opened, and a
 /// message could end in a checkpoint. Read-only /dev/null keeps the number, and writes still fail.
@@ -75,7 +40,35 @@ bool asks_for_help(const std::vector<std::string>& words) {
                      [](const std::string& word) { return word == "--help" || word == "-h"; });
 }
 
-int run_command_line(std::vector<std::string> words, const StopFlag& stop) {
+/// Memory ran out, on the host or on a device, in whatever words a library says so.
+bool is_out_of_memory(const std::exception& error) {
+  if (dynamic_cast<const std::bad_alloc*>(&error) != nullptr) return true;
+  if (const auto* own = dynamic_cast<const Error*>(&error))
+    return own->exit_code() == MemoryError("").exit_code();
+  if (const auto* of_system = dynamic_cast<const std::system_error*>(&error))
+    return of_system->code() == std::errc::not_enough_memory ||
+           of_system->code() == std::errc::resource_unavailable_try_again;  // for a thread's stack
+  const std::string_view what = error.what();
+  return what.find("out of memory") != what.npos || what.find("can't allocate memory") != what.npos;
+}
+
+/// Without a backtrace, which starts on the next line.
+std::string first_line(const std::exception& error) {
+  const std::string what = error.what();
+  return what.substr(0, what.find('\n'));
+}
+
+/// Runs a command, and says what helps it when memory runs out.
+int run_command(const Command& command, Invocation& invocation) {
+  try {
+    return command.run(invocation);
+  } catch (const std::exception& error) {
+    if (!is_out_of_memory(error)) throw;
+    throw MemoryError(cat("memory ran out (", first_line(error), "); ", command.memory_advice));
+  }
+}
+
+int run_command_line(const std::string& program, std::vector<std::string> words, StopFlag& stop) {
   const std::vector<Command> table = commands();
   const Choices choices = config_choices();
   if (words.empty()) throw ConfigError("a command is missing; train-llm --help lists them");
@@ -86,29 +79,20 @@ int run_command_line(std::vector<std::string> words, const StopFlag& stop) {
     return 0;
   }
   const Command& command = find_command(table, words);
-  Invocation invocation(command, words, choices, stop);
+  Invocation invocation(command, words, choices, stop, program);
   const int64_t variable =
       threads_of_environment([](const char* name) { return std::getenv(name); });
   const int64_t threads = invocation.threads() > 0 ? invocation.threads() : variable;
   if (threads > 0) set_num_threads(threads);
-  return command.run(invocation);
+  return run_command(command, invocation);
 }
 
-/// A line on stderr. @returns `exit_code`
+/// A line on stderr, unless another process of the run has said it. @returns `exit_code`
 int report(std::string message, int exit_code) {
+  if (message.empty()) return exit_code;
   std::replace(message.begin(), message.end(), '\n', ' ');
   std::fprintf(stderr, "train-llm: %s\n", message.c_str());
   return exit_code;
-}
-
-/// LibTorch's allocators throw errors of their own type; their backtrace starts on the next line.
-int report_foreign(const std::exception& error) {
-  std::string message = error.what();
-  message.resize(std::min(message.find('\n'), message.size()));
-  const bool out_of_memory = message.find("out of memory") != std::string::npos ||
-                             message.find("can't allocate memory") != std::string::npos;
-  if (out_of_memory) return report(message, MemoryError("").exit_code());
-  return report("this is a bug in Fathom: " + message, 1);
 }
 
 /// As many open files as the system lets this user have: each token file is one.
@@ -131,17 +115,16 @@ int main(int argc, char** argv) {
   fathom::occupy_standard_descriptors();
   fathom::install_signal_handlers(stop);
   try {
-    return fathom::run_command_line({argv + 1, argv + argc}, stop);
+    return fathom::run_command_line(argv[0], {argv + 1, argv + argc}, stop);
   } catch (const fathom::ConfigErrors& errors) {
     for (const std::string& line : errors.lines()) fathom::report(line, errors.exit_code());
     return errors.exit_code();
   } catch (const fathom::Error& error) {
     return fathom::report(error.what(), error.exit_code());
   } catch (const std::bad_alloc&) {
-    return fathom::report("memory ran out; lower train.micro_batch_size or the model's size",
-                          fathom::MemoryError("").exit_code());
+    return fathom::report("memory ran out", fathom::MemoryError("").exit_code());
   } catch (const std::exception& error) {
-    return fathom::report_foreign(error);
+    return fathom::report("this is a bug in Fathom: " + fathom::first_line(error), 1);
   } catch (...) {
     return fathom::report("this is a bug in Fathom: something was thrown that is no error", 1);
   }

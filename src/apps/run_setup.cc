@@ -5,6 +5,7 @@
 #include "fathom/data/prepare.h"
 #include "fathom/data/report.h"
 #include "fathom/train/device.h"
+#include "fathom/train/schedule.h"
 
 namespace fathom {
 
@@ -135,6 +136,10 @@ RunIdentity identity_of(const RunConfig& config, const Choices& choices, const R
   identity.tokenizer = data.tokenizer.checksum();
   identity.numerics = numerics_fingerprint(device);
   if (num_ranks > 1) identity.numerics += cat(", ", num_ranks, " processes");
+  identity.learning_rate = [scheduler = config.lr_scheduler, peak = config.optimizer.lr,
+                            total = config.total_steps()](int64_t step) {
+    return learning_rate(scheduler, peak, step, total);
+  };
   return identity;
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cerrno>
 #include <cstring>
 #include <numeric>
 
@@ -71,7 +72,9 @@ std::string did_you_mean(std::string_view name, const std::vector<std::string>& 
 }
 
 void throw_disk_error(std::string_view action, std::string_view path, int error_number) {
-  throw DiskError(cat(action, " ", path, ": ", std::strerror(error_number)));
+  const std::string message = cat(action, " ", path, ": ", std::strerror(error_number));
+  if (error_number == ENOMEM) throw MemoryError(message);
+  throw DiskError(message);
 }
 
 }  // namespace fathom

@@ -99,6 +99,8 @@ void EvalConfig::declare(Fields& f) {
 void CheckpointConfig::declare(Fields& f) {
   f.add("interval", &interval, "steps between checkpoints; 0 = only at the end", {.at_least = 0});
   f.add("keep_last", &keep_last, "checkpoints that are kept", {.at_least = 1});
+  f.one_of("on_sigusr1", on_sigusr1, {"end", "continue"},
+           "on SIGUSR1, which SLURM's --signal sends before the time is over, save and do this");
 }
 
 void LogConfig::declare(Fields& f) {

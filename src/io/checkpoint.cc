@@ -6,10 +6,10 @@
 #include <array>
 
 #include "fathom/base/json.h"
-#include "fathom/io/checkpoint_directory.h"
 #include "fathom/io/model_files.h"
 #include "fathom/io/plan_json.h"
 #include "fathom/io/weight_files.h"
+#include "fathom/model/cost.h"
 #include "fathom/version.h"
 #include "tensor_files.h"
 
@@ -19,6 +19,7 @@ namespace {
 constexpr const char* kOptimizer = "optimizer.safetensors";
 constexpr const char* kState = "state.json";
 constexpr uint64_t kMaxStateBytes = 16 << 20;
+constexpr uint64_t kOtherFilesBytes = 1 << 20;  // beside tensors and tokenizer, and to spare
 
 /// Tensors that a resume needs beside model.safetensors: moments, step count, gains before folding.
 NamedTensors optimizer_tensors(TrainState& state) {
@@ -35,7 +36,10 @@ NamedTensors optimizer_tensors(TrainState& state) {
 }
 
 Json state_json(const TrainState& state, const RunIdentity& identity) {
+  Json rate;
+  if (state.step > 0 && identity.learning_rate) rate = identity.learning_rate(state.step);
   return {{"fathom_version", FATHOM_VERSION},
+          {"learning_rate", rate},
           {"step", state.step},
           {"tokens", state.tokens},
           {"evaluated_step", state.evaluated_step},
@@ -112,14 +116,37 @@ void compare_identities(const std::filesystem::path& directory, const Json& save
   log.warn(change);
 }
 
+/// Says so where the schedule gives another rate than before: at more steps, say, it starts again
+/// from higher up.
+void compare_rates(const Json& saved, const RunIdentity& now, int64_t step, const Log& log) {
+  const auto before = saved.find("learning_rate");
+  if (before == saved.end() || !before->is_number() || !now.learning_rate) return;
+  const double rate = now.learning_rate(step);
+  if (before->get<double>() == rate) return;
+  log.info(cat("resume: the learning rate of step ", step, " was ", before->get<double>(),
+               "; by the schedule of now it is ", rate, ", and step ", step + 1, " has ",
+               now.learning_rate(step + 1)));
+}
+
 }  // namespace
 
-std::filesystem::path save_checkpoint(const std::filesystem::path& root, TrainState& state,
-                                      const CheckpointContent& content) {
+CheckpointBytes checkpoint_bytes(const RunConfig& config, const ModelPlan& plan) {
+  const auto parameters = static_cast<uint64_t>(count_parameters(config.model, plan).total());
+  const uint64_t width = c10::elementSize(precision_of(config.train).parameters);
+  const uint64_t gains =
+      folded_factors(plan).size() * static_cast<uint64_t>(config.model.hidden_size);
+  return {.model = parameters * width + gains * (sizeof(float) - width),
+          .optimizer = 2 * parameters * width + gains * width,
+          .other = kOtherFilesBytes};
+}
+
+Checkpoint save_checkpoint(const std::filesystem::path& root, TrainState& state,
+                           const CheckpointContent& content, CheckpointParts parts) {
   const torch::NoGradGuard no_grad;
   const NamedTensors weights = stored_weights(state.model);
-  const NamedTensors optimizer = optimizer_tensors(state);
-  uint64_t bytes = kMaxStateBytes;
+  NamedTensors optimizer;
+  if (parts == CheckpointParts::all) optimizer = optimizer_tensors(state);
+  uint64_t bytes = kOtherFilesBytes;
   for (const auto& entry : content.tokenizer) bytes += entry.second.size();
   for (const auto& entry : weights) bytes += entry.second.nbytes();
   for (const auto& entry : optimizer) bytes += entry.second.nbytes();
@@ -127,18 +154,28 @@ std::filesystem::path save_checkpoint(const std::filesystem::path& root, TrainSt
 
   CheckpointWriter writer(root, state.step);
   write_tensors(writer.file(kWeightsFile), weights);
-  write_tensors(writer.file(kOptimizer), optimizer);
+  if (parts == CheckpointParts::all) write_tensors(writer.file(kOptimizer), optimizer);
   write_text_file(writer.file(kState), state_json(state, content.identity).dump(1) + "\n");
   ModelDescription description = describe_model(state.model);
   description.tokens = content.tokens;
   description.model_type = content.model_type;
   write_hugging_face_files(writer.file(kState).parent_path(), description, content.tokenizer,
                            content.choices);
-  return writer.publish().directory;
+  return writer.publish();
+}
+
+std::string why_not_resumable(const std::filesystem::path& directory) {
+  std::error_code ignored;
+  if (std::filesystem::exists(directory / kOptimizer, ignored)) return "";
+  return cat(directory.string(), " holds the model without ", kOptimizer,
+             ", as a run saves it whose disk has no room for both: no run can go on from it, but "
+             "train.init_from starts one with its weights");
 }
 
 void load_checkpoint(const std::filesystem::path& directory, TrainState& state,
                      const RunIdentity& now, bool deterministic, const Log& log) {
+  if (const std::string why = why_not_resumable(directory); !why.empty())
+    throw CheckpointError(why);
   try {
     const Json saved = parse_json(read_text_file(directory / kState, kMaxStateBytes),
                                   (directory / kState).string());
@@ -146,6 +183,7 @@ void load_checkpoint(const std::filesystem::path& directory, TrainState& state,
     state.step = saved.at("step").get<int64_t>();
     state.tokens = saved.at("tokens").get<int64_t>();
     state.evaluated_step = saved.at("evaluated_step").get<int64_t>();
+    if (state.step > 0) compare_rates(saved, now, state.step, log);
   } catch (const std::invalid_argument& error) {
     throw CheckpointError(error.what());
   } catch (const Json::exception& error) {

@@ -2,18 +2,17 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
-#include <random>
 #include <stdexcept>
 #include <utility>
 
 #include "fathom/base/error.h"
 #include "fathom/base/file.h"
+#include "fathom/base/output_path.h"
 #include "manifest.h"
 
 namespace fathom {
@@ -31,12 +30,6 @@ std::string step_name(int64_t step) {
   std::string digits = std::to_string(step);
   digits.insert(0, digits.size() < 8 ? 8 - digits.size() : 0, '0');
   return "step-" + digits;
-}
-
-std::string random_suffix() {
-  char hex[9];
-  std::snprintf(hex, sizeof hex, "%08x", std::random_device()());
-  return hex;
 }
 
 fs::path name_of_kind(const fs::path& root, int64_t step, std::string_view kind) {
@@ -137,12 +130,6 @@ bool restore_replaced(const fs::path& root, const Entry& replaced, const StopFla
   return true;
 }
 
-std::string human_bytes(uint64_t bytes) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.2f GB", static_cast<double>(bytes) / 1e9);
-  return text;
-}
-
 }  // namespace
 
 CheckpointWriter::CheckpointWriter(const fs::path& root, int64_t step) : root_(root), step_(step) {
@@ -175,13 +162,14 @@ Checkpoint CheckpointWriter::publish() {
   sync_directory(temporary_);
   write_text_file(temporary_ / kManifestName, format_manifest(manifest));
   const fs::path target = root_ / step_name(step_);
-  swap_in(target);
-  return {target, step_};
+  const fs::path replaced = swap_in(target);
+  return {target, step_, settle(replaced)};
 }
 
 /// Renames the temporary directory to `target`. One that has the name steps aside under a name that
 /// find_checkpoints knows, and comes back if the rename fails.
-void CheckpointWriter::swap_in(const fs::path& target) {
+/// @returns that name, or ""
+fs::path CheckpointWriter::swap_in(const fs::path& target) {
   fs::path replaced;
   if (is_there(target)) {
     replaced = name_of_kind(root_, step_, kReplaced);
@@ -194,12 +182,23 @@ void CheckpointWriter::swap_in(const fs::path& target) {
     throw;
   }
   temporary_.clear();
-  sync_directory(root_);
-  if (replaced.empty()) return;
-  const fs::path trash = name_of_kind(root_, step_, kTrash);
-  rename_directory(replaced, trash);
-  std::error_code ignored;  // remove_leftovers will try again
-  fs::remove_all(trash, ignored);
+  return replaced;
+}
+
+/// Once it has its name, the checkpoint is there, whatever else fails.
+/// @returns what did, or ""
+std::string CheckpointWriter::settle(const fs::path& replaced) const {
+  try {
+    sync_directory(root_);
+    if (replaced.empty()) return "";
+    const fs::path trash = name_of_kind(root_, step_, kTrash);
+    rename_directory(replaced, trash);
+    std::error_code ignored;  // remove_leftovers will try again
+    fs::remove_all(trash, ignored);
+    return "";
+  } catch (const DiskError& error) {
+    return error.what();
+  }
 }
 
 Checkpoint verify(const fs::path& directory, const StopFlag& stop) {
@@ -225,11 +224,15 @@ std::vector<Checkpoint> find_checkpoints(const fs::path& root) {
 
 std::optional<Checkpoint> newest_valid(const fs::path& root,
                                        std::vector<SkippedCheckpoint>& skipped,
-                                       const StopFlag& stop) {
+                                       const StopFlag& stop, const Refusal& refuse) {
   skipped.clear();
   std::vector<Checkpoint> found = find_checkpoints(root);
   std::reverse(found.begin(), found.end());
   for (const Checkpoint& checkpoint : found) {
+    if (const std::string why = refuse ? refuse(checkpoint) : ""; !why.empty()) {
+      skipped.push_back({checkpoint.directory, why});
+      continue;
+    }
     try {
       return verify(checkpoint.directory, stop);
     } catch (const CheckpointError& error) {
@@ -240,7 +243,7 @@ std::optional<Checkpoint> newest_valid(const fs::path& root,
   std::vector<std::string> reasons;
   for (const SkippedCheckpoint& checkpoint : skipped) reasons.push_back(checkpoint.reason);
   throw CheckpointError(cat("no checkpoint in ", root.string(),
-                            " is valid; move them away to train from scratch. ",
+                            " can be used; move them away to train from scratch. ",
                             join(reasons, "; ")));
 }
 
@@ -287,18 +290,6 @@ std::vector<fs::path> remove_leftovers(const fs::path& root, const StopFlag& sto
   }
   if (!removed.empty()) sync_directory(root);
   return removed;
-}
-
-void require_free_space(const fs::path& path, uint64_t bytes) {
-  fs::path existing = fs::absolute(path);
-  while (!is_there(existing) && existing.has_relative_path()) existing = existing.parent_path();
-  struct statvfs status {};
-  if (::statvfs(existing.c_str(), &status) != 0)
-    throw_disk_error("can't look up the free space of", existing.string(), errno);
-  const uint64_t available = uint64_t{status.f_bavail} * status.f_frsize;
-  if (available < bytes)
-    throw DiskError(cat(path.string(), ": ", human_bytes(available), " are free, ",
-                        human_bytes(bytes), " are needed: make room or choose another disk"));
 }
 
 }  // namespace fathom

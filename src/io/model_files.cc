@@ -1,15 +1,15 @@
 #include "fathom/io/model_files.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstring>
 
 #include "families.h"
 #include "fathom/base/error.h"
 #include "fathom/io/checkpoint_directory.h"
+#include "fathom/io/disk_room.h"
 #include "fathom/io/plan_json.h"
 #include "fathom/io/weight_files.h"
+#include "new_directory.h"
 #include "tensor_files.h"
 
 namespace fathom {
@@ -84,39 +84,6 @@ ModelPlan saved_plan(const std::filesystem::path& directory, const SavedModelCon
 Llama shape_of(const ModelConfig& config, const ModelPlan& plan) {
   return Llama(config, plan, torch::TensorOptions(torch::kFloat32).device("meta"), torch::kFloat32);
 }
-
-/// A directory that appears under its name when it is complete.
-class NewDirectory {
- public:
-  explicit NewDirectory(const fs::path& target)
-      : target_(target), temporary_(target.string() + cat(".tmp-", ::getpid())) {
-    std::error_code ignored;
-    if (fs::exists(target, ignored) && !(fs::is_directory(target, ignored) && fs::is_empty(target)))
-      throw ConfigError(cat("--output is ", target.string(),
-                            ", which exists already; name another, or remove it"));
-    make_directories(temporary_);
-  }
-  ~NewDirectory() {
-    std::error_code ignored;
-    if (!temporary_.empty()) fs::remove_all(temporary_, ignored);
-  }
-  NewDirectory(const NewDirectory&) = delete;
-  NewDirectory& operator=(const NewDirectory&) = delete;
-
-  const fs::path& path() const { return temporary_; }
-
-  void publish() {
-    sync_directory(temporary_);
-    if (::rename(temporary_.c_str(), target_.c_str()) != 0)
-      throw_disk_error("can't create", target_.string(), errno);
-    temporary_.clear();
-    sync_directory(fs::absolute(target_).parent_path());
-  }
-
- private:
-  fs::path target_;
-  fs::path temporary_;
-};
 
 /// How each tensor of a copy comes about.
 struct CopyPlan {

@@ -94,50 +94,101 @@ void MetricsObserver::on_step(const StepEvent& event) {
 
 CheckpointObserver::CheckpointObserver(std::filesystem::path root, CheckpointContent content,
                                        const CheckpointConfig& config, RunOutput* output,
-                                       const StopFlag& stop, Parallel& parallel)
+                                       Parallel& parallel)
     : root_(std::move(root)),
       content_(std::move(content)),
       config_(config),
       output_(output),
-      stop_(stop),
       parallel_(parallel) {}
 
 void CheckpointObserver::on_start(TrainState& state) {
   if (state.step > 0) saved_step_ = state.step;
 }
 
-void CheckpointObserver::save(TrainState& state) {
+void CheckpointObserver::warn(const std::string& message) {
+  output_->progress().line("warning: " + message);
+}
+
+void CheckpointObserver::save(TrainState& state, bool last) {
   const GatheredMoments moments(parallel_);
   parallel_.on_main("saving", [&] {
-    write(state);
+    write(state, last);
     return std::string();
   });
   saved_step_ = state.step;
 }
 
-void CheckpointObserver::write(TrainState& state) {
+void CheckpointObserver::write(TrainState& state, bool last) {
   const Progress::Pause pause = output_->progress().pause("saving");
   output_->metrics().sync();
-  const std::filesystem::path directory = save_checkpoint(root_, state, content_);
-  output_->record("checkpoint", state, {{"path", directory.filename().string()}});
-  if (!stop_.requested()) keep_last(root_, config_.keep_last, stop_);
+  const Checkpoint saved =
+      last ? write_by_all_means(state) : save_checkpoint(root_, state, content_);
+  output_->record("checkpoint", state, {{"path", saved.directory.filename().string()}});
+  if (!saved.doubt.empty())
+    warn(cat("the checkpoint of step ", state.step,
+             " is there, but a power cut may yet undo it: ", saved.doubt));
+  // Beside a model alone, the older ones are what a run can go on from.
+  if (!model_only_ && !parallel_.stop().requested()) remove_older(state.step);
+}
+
+/// The last checkpoint is what the run was for.
+Checkpoint CheckpointObserver::write_by_all_means(TrainState& state) {
+  std::string problem;
+  const auto attempt = [&](CheckpointParts parts) -> std::optional<Checkpoint> {
+    try {
+      return save_checkpoint(root_, state, content_, parts);
+    } catch (const DiskError& error) {
+      problem = error.what();
+      return std::nullopt;
+    }
+  };
+  if (const auto saved = attempt(CheckpointParts::all)) return *saved;
+  if (config_.keep_last > 1 && !keep_last(root_, config_.keep_last - 1, StopFlag()).empty()) {
+    if (const auto saved = attempt(CheckpointParts::all)) return *saved;
+  }
+  const std::string why = problem;
+  const auto saved = attempt(CheckpointParts::model_only);
+  if (!saved) throw DiskError(problem);
+  model_only_ = true;
+  warn(cat(why, "; so ", saved->directory.string(),
+           " holds the model alone: generate, eval and export read it, but no run can go on from "
+           "it"));
+  return *saved;
+}
+
+/// Whatever fails here, the checkpoint of `step` is saved.
+void CheckpointObserver::remove_older(int64_t step) {
+  try {
+    keep_last(root_, config_.keep_last, parallel_.stop());
+    remove_leftovers(root_, parallel_.stop());  // what could not be removed before
+  } catch (const DiskError& error) {
+    warn(cat("the checkpoint of step ", step, " is saved, but not all older ones are removed: ",
+             error.what(), "; the next save tries again"));
+  } catch (const Interrupted&) {  // the run is about to end
+  }
 }
 
 void CheckpointObserver::on_step(const StepEvent& event) {
-  if (config_.interval == 0 || event.state.step % config_.interval != 0) return;
+  const int64_t step = event.state.step;
+  const bool asked = parallel_.stop().take_save_request();
+  const bool due = config_.interval > 0 && step % config_.interval == 0;
+  if (!asked && !due) return;
   try {
-    save(event.state);
+    save(event.state, /*last=*/false);
+    if (asked && output_ != nullptr)
+      output_->progress().line(cat("step ", step, ": saved, as a signal asked; the run goes on"));
   } catch (const DiskError& error) {
     if (output_ == nullptr) return;
-    output_->progress().line(cat("warning: no checkpoint of step ", event.state.step, ": ",
-                                 error.what(),
-                                 "; older ones are kept, and the next is tried at step ",
-                                 event.state.step + config_.interval));
+    const std::string next = config_.interval == 0
+                                 ? std::string("the end")
+                                 : cat("step ", (step / config_.interval + 1) * config_.interval);
+    warn(cat("no checkpoint of step ", step, ": ", error.what(),
+             "; older ones are kept, and the next is tried at ", next));
   }
 }
 
 void CheckpointObserver::on_end(TrainState& state, bool) {
-  if (saved_step_ != state.step) save(state);
+  if (saved_step_ != state.step) save(state, /*last=*/true);
 }
 
 }  // namespace fathom

@@ -36,9 +36,9 @@ std::vector<T> rows_of(const std::vector<T>& values, int64_t begin, int64_t end,
 }  // namespace
 
 struct Parallel::Peers {
-  Peers(const Launch& launch, std::chrono::milliseconds timeout)
-      : store(connect_store(launch, timeout, launch.rank == 0 && !launch.launcher_store)),
-        watchdog(connect_store(launch, timeout, false), launch, timeout) {}
+  Peers(const Launch& launch, std::chrono::milliseconds timeout, const StopFlag& stop)
+      : store(connect_store(launch, timeout, launch.rank == 0 && !launch.launcher_store, stop)),
+        watchdog(connect_store(launch, timeout, false, stop), launch, timeout) {}
 
   StorePointer store;
   Watchdog watchdog;
@@ -61,7 +61,7 @@ struct Parallel::Peers {
     }
   }
   GroupOptions group_options(const Launch& launch, const ParallelConfig& config);
-  void connect_gpus(const Launch& launch, const ParallelConfig& config);
+  void connect_gpus(const Launch& launch, const ParallelConfig& config, const StopFlag& stop);
   /// Of the model's tensors.
   Collectives& on_device() { return gpu_collectives ? *gpu_collectives : *collectives; }
   void join(const Launch& launch, std::chrono::milliseconds timeout, const StopFlag& stop,
@@ -78,14 +78,15 @@ GroupOptions Parallel::Peers::group_options(const Launch& launch, const Parallel
           .on_failure = [this](const auto& what) { watchdog.suspect(what); }};
 }
 
-void Parallel::Peers::connect_gpus(const Launch& launch, const ParallelConfig& config) {
+void Parallel::Peers::connect_gpus(const Launch& launch, const ParallelConfig& config,
+                                   const StopFlag& stop) {
   const LoadedCudaLibrary& loaded = cuda_library();
   if (loaded.library == nullptr)
     throw ConfigError(cat("several processes train on GPUs through NCCL, but ", loaded.problem));
   GroupOptions options = group_options(launch, config);
   // Its own connection: NCCL's set-up may wait in it.
   const StorePointer nccl_store = c10::make_intrusive<c10d::PrefixStore>(
-      "nccl", connect_store(launch, options.timeout, /*host=*/false));
+      "nccl", connect_store(launch, options.timeout, /*host=*/false, stop));
   AsynchronousBackend nccl{
       loaded.library->connect_nccl({.store = nccl_store,
                                     .rank = static_cast<int>(launch.rank),
@@ -118,13 +119,13 @@ void Parallel::Peers::join(const Launch& launch, std::chrono::milliseconds timeo
   }
 }
 
-Parallel::Parallel(const Launch& launch, const ParallelConfig& config, const StopFlag& local,
+Parallel::Parallel(const Launch& launch, const ParallelConfig& config, StopFlag& local,
                    const std::string& run)
     : launch_(launch), config_(config), local_(local) {
   if (size() == 1) return;
   FLAGS_caffe2_log_level = c10::GLOG_ERROR;  // a lost peer has one message, ours
   const std::chrono::seconds timeout(config.timeout_seconds);
-  peers_ = std::make_unique<Peers>(launch, timeout);
+  peers_ = std::make_unique<Peers>(launch, timeout, local);
   try {
     enter("meeting the others");
     peers_->reach([&] { peers_->join(launch, timeout, local, run); });
@@ -182,10 +183,20 @@ std::string Parallel::on_main(const char* phase, const std::function<std::string
 
 void Parallel::agree() {
   if (!peers_) return;
-  const torch::Tensor signal = torch::full({1}, local_.signal(), torch::kInt64);
-  peers_->collectives->max(signal);
-  if (const auto agreed = signal.item<int64_t>(); agreed != 0)
-    agreed_.request(static_cast<int>(agreed));
+  const int64_t save = local_.take_save_request() ? 1 : 0;
+  const torch::Tensor asked = torch::tensor({int64_t{local_.signal()}, save, step_ms_});
+  peers_->collectives->max(asked);
+  if (const auto signal = asked[0].item<int64_t>(); signal != 0)
+    agreed_.request(static_cast<int>(signal));
+  if (asked[1].item<int64_t>() != 0) agreed_.request_save();
+  step_ms_ = asked[2].item<int64_t>();
+}
+
+void Parallel::agree_within_step(int64_t part, int64_t num_parts) {
+  constexpr int64_t kAgreeMs = 1000;  // agreeing takes a message to each rank and back
+  const int64_t parts_between =
+      step_ms_ == 0 ? 1 : std::max<int64_t>(1, num_parts * kAgreeMs / step_ms_);
+  if (part % parts_between == 0) agree();
 }
 
 void Parallel::sum(torch::Tensor tensor) {
@@ -195,12 +206,17 @@ void Parallel::sum(torch::Tensor tensor) {
 void Parallel::attach(TrainState& state) {
   state_ = &state;
   if (!peers_) return;
-  if (state.model->device().is_cuda()) peers_->connect_gpus(launch_, config_);
+  if (state.model->device().is_cuda()) peers_->connect_gpus(launch_, config_, local_);
   peers_->buckets = std::make_unique<GradientBuckets>(state.model->parameters(),
                                                       peers_->on_device(), kBucketBytes);
 }
 
 void Parallel::begin_step(int64_t step) {
+  using std::chrono::milliseconds;
+  const auto now = std::chrono::steady_clock::now();
+  if (step_began_)
+    step_ms_ = std::chrono::duration_cast<milliseconds>(now - *step_began_).count() + 1;
+  step_began_ = now;
   peers_->watchdog.set_step(step);
   enter("training");
   agree();

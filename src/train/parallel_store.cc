@@ -6,12 +6,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 
 #include "fathom/base/error.h"
+#include "parallel_deadline.h"
 
 namespace fathom {
 namespace {
@@ -103,29 +105,43 @@ int listen_on(const Launch& launch) {
 }
 
 /// Waits until somebody listens. TCPStore would try for several times its timeout, with warnings.
-bool wait_for_listener(const Launch& launch, milliseconds timeout) {
+bool wait_for_listener(const Launch& launch, milliseconds timeout, const StopFlag& stop) {
   const Address address = resolve(launch);
   const auto end = std::chrono::steady_clock::now() + timeout;
   while (true) {
     const int descriptor = ::socket(address.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     const bool answers = ::connect(descriptor, address.get(), address.length) == 0;
     ::close(descriptor);
+    stop.check();
     if (answers || std::chrono::steady_clock::now() >= end) return answers;
     ::usleep(50'000);
   }
 }
 
-PeerError never_joined(const Launch& launch, milliseconds timeout) {
-  return PeerError(cat("rank ", launch.rank, ": rank 0 never joined: nothing answers at ",
-                       launch.address, ":", launch.port, " within ", timeout.count() / 1000,
-                       " s (parallel.timeout_seconds); start all ranks, with the same MASTER_ADDR "
-                       "and MASTER_PORT"));
+PeerError never_joined(const Launch& launch, milliseconds timeout, bool listening) {
+  const std::string where = cat(launch.address, ":", launch.port);
+  const std::string limit = cat(timeout.count() / 1000, " s (parallel.timeout_seconds)");
+  return PeerError(cat("rank ", launch.rank, ": ",
+                       launch.launcher_store ? "the launcher" : "rank 0", " never joined: ",
+                       listening
+                           ? cat("whoever listens at ", where, " hasn't answered for ", limit,
+                                 "; it hangs, or another program has the port")
+                           : cat("nothing answers at ", where, " within ", limit,
+                                 "; start all ranks, with the same MASTER_ADDR and MASTER_PORT")));
 }
 
 }  // namespace
 
-StorePointer connect_store(const Launch& given, milliseconds timeout, bool host) {
+StorePointer connect_store(const Launch& given, milliseconds timeout, bool host,
+                           const StopFlag& stop) {
   Launch launch = given;
+  std::atomic<bool> listening{false};
+  constexpr milliseconds kGrace{500};  // for a wait that has an end of its own
+  const Deadline deadline(timeout + kGrace, &stop, [&] {
+    if (stop.requested()) end_process(Interrupted(stop.signal()).what(), 128 + stop.signal());
+    const PeerError error = never_joined(given, timeout, listening);
+    end_process(error.what(), error.exit_code());
+  });
   if (!launch.launcher_store) launch.address = address_for_others(given);
   c10d::TCPStoreOptions options;
   options.port = launch.port;
@@ -133,12 +149,14 @@ StorePointer connect_store(const Launch& given, milliseconds timeout, bool host)
   options.waitWorkers = false;
   options.timeout = timeout;
   if (host) options.masterListenFd = listen_on(launch);
-  if (!host && !wait_for_listener(launch, timeout)) throw never_joined(launch, timeout);
+  if (!host && !wait_for_listener(launch, timeout, stop))
+    throw never_joined(launch, timeout, listening);
+  listening = true;
   try {
     const auto store = c10::make_intrusive<c10d::TCPStore>(launch.address, options);
     return c10::make_intrusive<c10d::PrefixStore>(cat("fathom/", launch.attempt), store);
   } catch (const std::exception&) {
-    throw never_joined(launch, timeout);
+    throw never_joined(launch, timeout, listening);
   }
 }
 

@@ -13,9 +13,11 @@ using StorePointer = c10::intrusive_ptr<c10d::Store>;
 /// Connects to the store; rank 0 opens it, unless the launcher did. It listens on the address of
 /// the run alone.
 /// @param host whether this connection is the one that opens it
-/// @throws PeerError if nothing answers in time; ConfigError if the address can't be listened on,
-/// or is the loopback while ranks run on other hosts
-StorePointer connect_store(const Launch& launch, std::chrono::milliseconds timeout, bool host);
+/// @throws PeerError if nobody listens in time; where somebody does and never answers, which
+/// LibTorch has no limit for, the process ends as with that error. ConfigError if the address can't
+/// be listened on, or is the loopback while ranks run on other hosts; Interrupted
+StorePointer connect_store(const Launch& launch, std::chrono::milliseconds timeout, bool host,
+                           const StopFlag& stop);
 
 /// Waits until a key is there. @returns whether it came in time
 /// @throws Interrupted once `stop` is requested; std::exception if the store is gone

@@ -7,7 +7,7 @@
 #include <sstream>
 
 #include "fathom/base/error.h"
-#include "fathom/base/log.h"
+#include "parallel_deadline.h"
 
 namespace fathom {
 namespace {
@@ -63,6 +63,11 @@ void Watchdog::stop() {
   }
   changed_.notify_all();
   if (exchanging_.joinable()) exchanging_.join();
+  {
+    const std::lock_guard lock(mutex_);
+    exchange_ended_ = true;
+  }
+  changed_.notify_all();
   if (guarding_.joinable()) guarding_.join();
   watchdog_of_process = nullptr;
 }
@@ -94,12 +99,9 @@ void Watchdog::exchange() {
 }
 
 void Watchdog::guard() {
-  while (rest(period_)) {
-    std::unique_lock lock(mutex_);
-    if (Clock::now() - last_exchange_ < timeout_) continue;
-    lock.unlock();
-    end({PeerError("").exit_code(),
-         cat(keeper(), " was lost: it hasn't answered for ", timeout_.count() / 1000, " s")});
+  std::unique_lock lock(mutex_);
+  while (!changed_.wait_for(lock, period_, [this] { return exchange_ended_; })) {
+    if (Clock::now() - last_exchange_ >= timeout_) end(lost_keeper());
   }
 }
 
@@ -142,6 +144,11 @@ std::string Watchdog::describe(int64_t rank) const {
 /// Who is lost when the store is.
 std::string Watchdog::keeper() const {
   return launch_.launcher_store ? "the launcher, which keeps the ranks' store," : describe(0);
+}
+
+Watchdog::Note Watchdog::lost_keeper() const {
+  return {PeerError("").exit_code(),
+          cat(keeper(), " was lost: it hasn't answered for ", timeout_.count() / 1000, " s")};
 }
 
 /// Who is lost, in words, or "".
@@ -200,9 +207,8 @@ void Watchdog::obey(const Note& note) {
 }
 
 void Watchdog::end(const Note& note) {
-  Log().error(cat("rank ", launch_.rank, " stops at step ", step_.load(), ": ", note.message));
-  // Not exit: the main thread may be stuck in a collective.
-  ::_exit(note.exit_code);
+  end_process(cat("rank ", launch_.rank, " stops at step ", step_.load(), ": ", note.message),
+              note.exit_code);
 }
 
 /// The store ends with the process that opened it, and with it the note that others need.
@@ -230,6 +236,7 @@ void Watchdog::suspect(const std::string& what) {
 }
 
 void Watchdog::announce(int exit_code, const std::string& message) {
+  const Deadline deadline(timeout_, nullptr, [&] { end({exit_code, message}); });
   stop();
   try {
     leave_note({exit_code, cat("rank ", launch_.rank, " (last seen at step ", step_.load(),
@@ -240,6 +247,7 @@ void Watchdog::announce(int exit_code, const std::string& message) {
 }
 
 void Watchdog::leave() {
+  const Deadline deadline(2 * timeout_, nullptr, [this] { end(lost_keeper()); });
   stop();
   stay_for_others(timeout_);
 }

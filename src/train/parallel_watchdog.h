@@ -23,8 +23,9 @@ struct Heartbeat {
 };
 
 /// Two threads: one exchanges heartbeats through the store, the other makes sure that the first
-/// isn't stuck in it. Each rank watches rank 0 and its neighbour; the first to notice a loss
-/// leaves a note in the store that ends all ranks with the same message and exit code 7.
+/// isn't stuck in it, also while both are about to end. Each rank watches rank 0 and its neighbour;
+/// the first to notice a loss leaves a note in the store that ends all ranks with the same message
+/// and exit code 7.
 class Watchdog {
  public:
   /// @param store a connection of its own: others may block theirs
@@ -72,6 +73,7 @@ class Watchdog {
   bool rest(std::chrono::milliseconds time);
   std::string describe(int64_t rank) const;
   std::string keeper() const;
+  Note lost_keeper() const;
 
   StorePointer store_;
   const Launch launch_;
@@ -83,6 +85,7 @@ class Watchdog {
   std::mutex mutex_;
   std::condition_variable changed_;
   bool leaving_ = false;
+  bool exchange_ended_ = false;
   std::string suspicion_;
   Clock::time_point suspected_{}, last_exchange_ = Clock::now();
   std::vector<Life> lives_;  // by rank; of the exchanging thread

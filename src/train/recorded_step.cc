@@ -66,12 +66,12 @@ StepResult RecordedStep::operator()(TrainState& state, const Batch& batch,
 }
 
 StepFunction make_step_function(const RunConfig& config, const torch::Device& device,
-                                Parallel* parallel) {
+                                Parallel* parallel, const StopFlag* stop) {
   const int64_t rows = config.train.rows_per_micro_batch();
   const double clip = config.train.grad_clip;
   if (!config.train.cuda_graph)
     return [=](TrainState& state, const Batch& batch, double lr) {
-      return train_step(state, batch, rows, lr, clip, parallel);
+      return train_step(state, batch, rows, lr, clip, parallel, stop);
     };
   check_device(config, device, parallel == nullptr ? 1 : parallel->size());
   const auto recorded =

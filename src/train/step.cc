@@ -38,10 +38,15 @@ double mean_over(int64_t targets) {
 /// Adds the gradients of the loss times a scale, host's and device's. @returns the scaled loss
 torch::Tensor accumulate(Llama& model, const BatchTensors& batch, double host_scale,
                          const torch::Tensor& scale, int64_t rows_per_micro_batch,
-                         Parallel* parallel) {
+                         Parallel* parallel, const StopFlag* stop) {
   const int64_t rows = batch.input_BT.size(0);
   torch::Tensor total;
   for (int64_t begin = 0; begin < rows; begin += rows_per_micro_batch) {
+    if (begin > 0 && stop != nullptr) {
+      if (parallel != nullptr)
+        parallel->agree_within_step(begin / rows_per_micro_batch, rows / rows_per_micro_batch);
+      stop->check();
+    }
     const BatchTensors part = batch.rows(begin, std::min(rows_per_micro_batch, rows - begin));
     torch::Tensor loss =
         model->loss(part.input_BT, part.target_BT, host_scale, {.document_BT = part.document_BT});
@@ -85,14 +90,15 @@ StepInput make_step_input(const Batch& batch, double lr, int64_t step, const tor
 
 torch::Tensor accumulate_gradients(Llama& model, const BatchTensors& batch, int64_t targets,
                                    int64_t rows_per_micro_batch, Parallel* parallel) {
-  return accumulate(model, batch, mean_over(targets), {}, rows_per_micro_batch, parallel);
+  return accumulate(model, batch, mean_over(targets), {}, rows_per_micro_batch, parallel,
+                    /*stop=*/nullptr);
 }
 
 StepResult run_step(TrainState& state, const StepInput& input, int64_t rows_per_micro_batch,
-                    double clip, Parallel* parallel) {
+                    double clip, Parallel* parallel, const StopFlag* stop) {
   for (torch::Tensor& parameter : state.model->parameters()) parameter.mutable_grad().reset();
   const torch::Tensor loss = accumulate(state.model, input.batch, input.host_scale, input.scale,
-                                        rows_per_micro_batch, parallel);
+                                        rows_per_micro_batch, parallel, stop);
   const torch::NoGradGuard no_grad;
   const torch::Tensor norm = gradient_norm(state.model);
   const torch::Tensor bad = torch::isfinite(loss + norm).logical_not();
@@ -111,13 +117,13 @@ void count_step(TrainState& state, const Batch& batch) {
 }
 
 StepResult train_step(TrainState& state, const Batch& batch, int64_t rows_per_micro_batch,
-                      double lr, double clip, Parallel* parallel) {
+                      double lr, double clip, Parallel* parallel, const StopFlag* stop) {
   const torch::Device device = state.model->device();
   const auto input_of = [&](const Batch& rows) {
     return make_step_input(rows, lr, state.step + 1, device, /*scale_on_device=*/!device.is_cpu());
   };
   const StepInput input = parallel == nullptr ? input_of(batch) : input_of(parallel->share(batch));
-  const StepResult result = run_step(state, input, rows_per_micro_batch, clip, parallel);
+  const StepResult result = run_step(state, input, rows_per_micro_batch, clip, parallel, stop);
   count_step(state, batch);
   return result;
 }

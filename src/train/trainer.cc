@@ -75,7 +75,7 @@ void train_until(const RunConfig& config, TrainState& state, const BatchSource& 
                  Parallel* parallel) {
   const int64_t total = config.total_steps();
   profile_at_start(state, batches);
-  const StepFunction step = make_step_function(config, state.model->device(), parallel);
+  const StepFunction step = make_step_function(config, state.model->device(), parallel, &stop);
   for (Observer* observer : observers) observer->on_start(state);
   while (state.step < last_step) {
     if (parallel != nullptr) parallel->begin_step(state.step + 1);
@@ -110,14 +110,17 @@ void train(const RunConfig& config, TrainState& state, const BatchSource& batche
            const std::vector<Observer*>& observers, const StopFlag& stop, int64_t stop_after,
            Parallel* parallel) {
   const int64_t total = config.total_steps();
+  const auto end = [&](bool complete) {
+    for (Observer* observer : observers) observer->on_end(state, complete);
+  };
   try {
     train_until(config, state, batches, observers, stop, std::min(total, stop_after), parallel);
-  } catch (const Interrupted&) {
+    end(/*complete=*/state.step >= total);
+  } catch (const Interrupted&) {  // also in the last evaluation: there is a model to save
     check_finite(config, state, batches);
-    for (Observer* observer : observers) observer->on_end(state, /*complete=*/false);
+    end(/*complete=*/false);
     throw;
   }
-  for (Observer* observer : observers) observer->on_end(state, /*complete=*/state.step >= total);
 }
 
 }  // namespace fathom

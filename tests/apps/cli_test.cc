@@ -53,8 +53,15 @@ class CommandLine : public testing::Test {
 
   const Command command_ = train();
   const Choices choices_ = test_choices();
-  const StopFlag stop_{};
+  mutable StopFlag stop_{};
 };
+
+TEST_F(CommandLine, IsGivenBackAsAShellReadsItWithoutSomeFlags) {
+  EXPECT_EQ(parse({"smoke", "train.out_dir=it's $HOME", "--resume", "never", "--steps=3", "--json"})
+                .command_line({"resume", "steps"}),
+            "train-llm train smoke 'train.out_dir=it'\\''s $HOME' --json");
+  EXPECT_EQ(shell_quoted(""), "''");
+}
 
 TEST_F(CommandLine, TakesOverridesInEverySpelling) {
   EXPECT_THAT(

@@ -13,6 +13,7 @@
 #include "fathom/base/error.h"
 #include "fathom/base/hash.h"
 #include "fathom/base/json.h"
+#include "fathom/io/disk_room.h"
 #include "io/temporary_directory.h"
 
 namespace fathom {

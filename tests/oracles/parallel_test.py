@@ -76,11 +76,11 @@ def survives_no_loss(runs):
     """Three ranks; one is killed, stopped, or lacks memory: the others end in time and name it."""
     for number, lost in ((signal.SIGKILL, 1), (signal.SIGSTOP, 2), (signal.SIGSTOP, 0), (signal.SIGKILL, 0)):
         with train(runs, f"lost_{number}_{lost}", "train.global_batch_size=6", *LONG, size=3) as ranks:
-            ranks.wait_for("step 10 loss")
+            ranks.wait_for("step 10/")
             ranks.processes[lost].send_signal(number)
             assert_lost(ranks.ends([r for r in range(3) if r != lost], within=TIMEOUT + 2), lost)
     with train(runs, "memory", *LONG) as ranks:
-        ranks.wait_for("step 10 loss")
+        ranks.wait_for("step 10/")
         resource.prlimit(ranks.processes[1].pid, resource.RLIMIT_AS, (1 << 20, 1 << 20))
         (code, message), (own, reason) = ranks.ends([0, 1], within=TIMEOUT + 2)
         assert own not in (0, 7), (own, reason)
@@ -126,7 +126,7 @@ def stops_together(runs):
                                           "data.sequence_length=4"])):
         out = f"stopped_{number}"
         with train(runs, out, *keys) as ranks:
-            ranks.wait_for("training" if len(keys) > len(LONG) else "step 10 loss")
+            ranks.wait_for("training" if len(keys) > len(LONG) else "step 10/")
             time.sleep(0.2)
             for process in ranks.processes:
                 assert listening_addresses(process.pid) == {"0100007F"}, "a rank listens on more than the loopback"

@@ -23,7 +23,7 @@ def same_run(runs, out):
 
 def stopped_by_signals(runs):
     """SIGTERM and SIGINT save and end with 128 + signal, in training and in an evaluation."""
-    for number, (name, wait_for) in [(signal.SIGTERM, ("terminated", "step 5 loss")),
+    for number, (name, wait_for) in [(signal.SIGTERM, ("terminated", "step 5/")),
                                      (signal.SIGINT, ("interrupted", "training"))]:
         process = start(runs, name)
         for line in process.stderr:
@@ -68,7 +68,7 @@ def falls_back(runs):
 def two_runs_in_one_directory(runs):
     first = start(runs, "busy", "train.max_steps=100000")
     for line in first.stderr:
-        if line.startswith("step 5 loss"):
+        if line.startswith("step 5/"):
             break
     second = runs.run(*runs.train_arguments("busy"))
     first.kill()

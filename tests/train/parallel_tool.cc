@@ -15,7 +15,7 @@ namespace fathom {
 namespace {
 
 int run(const std::string& fault, int64_t timeout_seconds) {
-  const StopFlag stop;
+  StopFlag stop;
   const Launch launch = read_launch([](const char* name) { return std::getenv(name); });
   ParallelConfig config;
   config.timeout_seconds = timeout_seconds;

@@ -190,6 +190,55 @@ TEST(Train, EndsEarlyOnASignalAfterTheStepItIsIn) {
   EXPECT_EQ(recorder.ended, "early");
 }
 
+TEST(Train, DropsTheStepInFlightBetweenMicroBatches) {
+  RunConfig config = tiny_run();
+  config.train.micro_batch_size = 1;
+  TrainState state = start(config);
+  StopFlag stop;
+  std::vector<torch::Tensor> before;
+  const auto batches = [&](int64_t step) {
+    if (step == 2) {
+      stop.request(SIGTERM);
+      for (const ParameterState& entry : state.optimizer.states()) {
+        for (const torch::Tensor& tensor :
+             {entry.parameter, entry.first_moment, entry.second_moment})
+          before.push_back(tensor.detach().clone());
+      }
+    }
+    return tiny_batch(step);
+  };
+  Recorder recorder;
+  EXPECT_THROW(train(config, state, batches, {&recorder}, stop), Interrupted);
+  EXPECT_EQ(state.step, 2);
+  EXPECT_EQ(state.optimizer.step_count().item<float>(), 2.0F);
+  EXPECT_EQ(recorder.losses.size(), 2U);
+  EXPECT_EQ(recorder.ended, "early");
+  ASSERT_FALSE(before.empty());
+  auto expected = before.begin();
+  for (const ParameterState& entry : state.optimizer.states()) {
+    for (const torch::Tensor& tensor : {entry.parameter, entry.first_moment, entry.second_moment})
+      EXPECT_TRUE(torch::equal(tensor, *expected++)) << entry.name;
+  }
+}
+
+TEST(Train, EndsAsAfterASignalWhenOneComesInTheLastEvaluation) {
+  RunConfig config = tiny_run();
+  config.train.max_steps = 1;
+  TrainState state = start(config);
+  class Evaluation : public Observer {
+   public:
+    void on_end(TrainState&, bool complete) override {
+      if (complete) throw Interrupted(SIGINT);
+    }
+  } evaluation;
+  Recorder saves;
+  EXPECT_THROW(train(
+                   config, state, [](int64_t step) { return tiny_batch(step); },
+                   {&evaluation, &saves}, StopFlag()),
+               Interrupted);
+  EXPECT_EQ(saves.ended, "early");
+}
+
 TEST(Optimizer, DecaysMatricesOnly) {
   RunConfig config = tiny_run();
   config.optimizer.name = "adamw";

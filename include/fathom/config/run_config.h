@@ -90,6 +90,7 @@ struct EvalConfig {
 struct CheckpointConfig {
   int64_t interval = 1000;
   int64_t keep_last = 2;
+  std::string on_sigusr1 = "end";
   void declare(Fields& f);
 };
 

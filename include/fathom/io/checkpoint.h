@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -9,6 +10,8 @@
 #include "fathom/base/log.h"
 #include "fathom/base/stop.h"
 #include "fathom/config/run_config.h"
+#include "fathom/io/checkpoint_directory.h"
+#include "fathom/io/disk_room.h"
 #include "fathom/io/hugging_face.h"
 #include "fathom/model/llama.h"
 #include "fathom/train/state.h"
@@ -21,6 +24,8 @@ struct RunIdentity {
   std::string train_data;                     ///< checksums of the token files, in order
   std::string tokenizer;                      ///< checksum of the tokenizer
   std::string numerics;                       ///< threads, instructions, versions (train/device.h)
+  /// Of each step from 1 on. A schedule is a function of all steps, so a longer run changes it.
+  std::function<double(int64_t step)> learning_rate = {};
 };
 
 /// What a checkpoint holds beside the TrainState.
@@ -32,18 +37,30 @@ struct CheckpointContent {
   std::string model_type = {};  ///< of the model that the run started from
 };
 
+/// What a checkpoint is made of: what a resume needs beside the model may be left out.
+enum class CheckpointParts { all, model_only };
+
+/// Bytes of the checkpoints of a run.
+CheckpointBytes checkpoint_bytes(const RunConfig& config, const ModelPlan& plan);
+
 /// Writes ROOT/step-XXXXXXXX. LayerNorm Scaling's factors are folded into the gains of
 /// model.safetensors, so that any Llama runtime computes the same; the unfolded gains lie with the
 /// moments in optimizer.safetensors.
-/// @returns the directory. @throws DiskError; the checkpoints of before are then as they were
-std::filesystem::path save_checkpoint(const std::filesystem::path& root, TrainState& state,
-                                      const CheckpointContent& content);
+/// @throws DiskError; the checkpoints of before are then as they were
+Checkpoint save_checkpoint(const std::filesystem::path& root, TrainState& state,
+                           const CheckpointContent& content,
+                           CheckpointParts parts = CheckpointParts::all);
+
+/// "", or why no run can go on from a checkpoint, whose files may all be sound: it holds the model
+/// alone.
+std::string why_not_resumable(const std::filesystem::path& directory);
 
 /// Restores a state that was built with the same config. The files must have been verified
 /// (checkpoint_directory.h).
 /// @param now the identity of the run that resumes: model, data, tokenizer, seeds, precision and
 /// optimizer must be the
-///   same; what else differs (learning rate, steps, intervals) is logged
+///   same; what else differs (learning rate, steps, intervals) is logged, and what that does to the
+///   learning rate
 /// @param deterministic another numerics fingerprint is an error instead of a warning
 /// @throws CheckpointError naming every key that must not differ, with both values
 void load_checkpoint(const std::filesystem::path& directory, TrainState& state,

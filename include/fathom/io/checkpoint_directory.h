@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -19,6 +20,7 @@ namespace fathom {
 struct Checkpoint {
   std::filesystem::path directory;
   int64_t step = 0;
+  std::string doubt = {};  ///< what failed after it was there: a power cut may yet undo it
 };
 
 /// A checkpoint that can't be used, and why, in words that name the file.
@@ -43,11 +45,13 @@ class CheckpointWriter {
   /// checkpoint of the same step is replaced and stays usable until this one is. It reads all files
   /// once more to hash them (0.8 s a GB with SHA instructions) and doesn't stop for signals: it is
   /// what a run does before it ends on one.
-  /// @throws DiskError; then the checkpoints of before are as they were
+  /// @throws DiskError; then the checkpoints of before are as they were. What fails once the
+  /// checkpoint has its name is its `doubt`.
   Checkpoint publish();
 
  private:
-  void swap_in(const std::filesystem::path& target);
+  std::filesystem::path swap_in(const std::filesystem::path& target);
+  std::string settle(const std::filesystem::path& replaced) const;
 
   std::filesystem::path root_;
   int64_t step_;
@@ -63,13 +67,16 @@ Checkpoint verify(const std::filesystem::path& directory, const StopFlag& stop);
 /// @throws DiskError
 std::vector<Checkpoint> find_checkpoints(const std::filesystem::path& root);
 
+/// "", or why a checkpoint isn't wanted.
+using Refusal = std::function<std::string(const Checkpoint&)>;
+
 /// The valid checkpoint with the highest step; nothing if ROOT holds none at all.
-/// @param skipped gets those with a higher step that aren't valid
+/// @param skipped gets those with a higher step that aren't valid, or refused
 /// @throws CheckpointError if there are checkpoints but none is valid: to train from scratch over
 /// them is for the user to decide; DiskError, Interrupted
 std::optional<Checkpoint> newest_valid(const std::filesystem::path& root,
                                        std::vector<SkippedCheckpoint>& skipped,
-                                       const StopFlag& stop);
+                                       const StopFlag& stop, const Refusal& refuse = {});
 
 /// Removes the checkpoints that are older than the newest `count` valid ones. Invalid ones don't
 /// count, so at least `count` valid ones are left if there were as many. Verifies what it keeps
@@ -91,9 +98,5 @@ std::vector<std::filesystem::path> set_aside_newer(const std::filesystem::path& 
 /// @throws DiskError, Interrupted
 std::vector<std::filesystem::path> remove_leftovers(const std::filesystem::path& root,
                                                     const StopFlag& stop);
-
-/// @param path a file or directory that exists or is to be made
-/// @throws DiskError if its file system has less than `bytes` free for this user
-void require_free_space(const std::filesystem::path& path, uint64_t bytes);
 
 }  // namespace fathom

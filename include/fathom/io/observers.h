@@ -7,7 +7,6 @@
 
 #include "fathom/base/log.h"
 #include "fathom/base/progress.h"
-#include "fathom/base/stop.h"
 #include "fathom/io/checkpoint.h"
 #include "fathom/io/metrics.h"
 #include "fathom/io/tensorboard.h"
@@ -56,31 +55,35 @@ class MetricsObserver : public Observer {
   int64_t steps_ = 0;
 };
 
-/// Saves every `interval` steps and at the end, and removes older checkpoints. Every rank has one:
-/// rank 0 writes, from what the others give it. A full disk during
-/// the run costs that checkpoint only: the run goes on and warns; at the end it is an error.
+/// Saves every `interval` steps, when a signal asks for it, and at the end, and removes older
+/// checkpoints. Every rank has one: rank 0 writes, from what the others give it. A full disk during
+/// the run costs that checkpoint only: the run goes on and warns. At the end an older one makes
+/// room, then the optimizer's state is left out; where the model alone can't be written, it is an
+/// error.
 class CheckpointObserver : public Observer {
  public:
   /// @param root OUT/checkpoints
   /// @param output null on ranks that don't write
   CheckpointObserver(std::filesystem::path root, CheckpointContent content,
-                     const CheckpointConfig& config, RunOutput* output, const StopFlag& stop,
-                     Parallel& parallel);
+                     const CheckpointConfig& config, RunOutput* output, Parallel& parallel);
   void on_start(TrainState& state) override;
   void on_step(const StepEvent& event) override;
   void on_end(TrainState& state, bool complete) override;
 
  private:
-  void save(TrainState& state);
-  void write(TrainState& state);
+  void save(TrainState& state, bool last);
+  void write(TrainState& state, bool last);
+  Checkpoint write_by_all_means(TrainState& state);
+  void remove_older(int64_t step);
+  void warn(const std::string& message);
 
   std::filesystem::path root_;
   CheckpointContent content_;
   CheckpointConfig config_;
   RunOutput* output_;
-  const StopFlag& stop_;
   Parallel& parallel_;
   int64_t saved_step_ = -1;
+  bool model_only_ = false;  // what was saved last
 };
 
 }  // namespace fathom

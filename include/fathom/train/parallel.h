@@ -10,9 +10,11 @@
 
 #include <torch/types.h>
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "fathom/base/stop.h"
@@ -53,7 +55,7 @@ class Parallel {
   /// @param local set by the signals of this process
   /// @param run what all ranks must agree on, such as a checksum of the config
   /// @throws ConfigError if a rank runs something else; PeerError if one doesn't join in time
-  Parallel(const Launch& launch, const ParallelConfig& config, const StopFlag& local,
+  Parallel(const Launch& launch, const ParallelConfig& config, StopFlag& local,
            const std::string& run);
   ~Parallel();
   Parallel(const Parallel&) = delete;
@@ -68,16 +70,19 @@ class Parallel {
   Parallel* if_several() { return size() > 1 ? this : nullptr; }
   /// Who shares the optimizer's state.
   Shard optimizer_shard() const;
-  /// The signal that all ranks agreed to stop for.
-  const StopFlag& stop() const { return peers_ ? agreed_ : local_; }
+  /// What all ranks agreed on that signals asked for.
+  StopFlag& stop() { return peers_ ? agreed_ : local_; }
 
   /// Says what this rank does now, for the others' messages. @param phase a literal
   void enter(const char* phase);
   /// Together: rank 0 works while the others wait, as long as it takes. What it throws, all throw.
   /// @returns what `work` returned
   std::string on_main(const char* phase, const std::function<std::string()>& work);
-  /// Together: whether any rank was asked to stop; sets `stop()` on all.
+  /// Together: what any rank was asked for; sets `stop()` on all.
   void agree();
+  /// Together: `agree`, between two micro-batches of a step; not at each where they are quick.
+  /// @param part micro-batches of the step that are done, of `num_parts`
+  void agree_within_step(int64_t part, int64_t num_parts);
   /// Together: the sum over the ranks, in place. @param tensor on the CPU
   void sum(torch::Tensor tensor);
 
@@ -113,8 +118,10 @@ class Parallel {
 
   Launch launch_;
   ParallelConfig config_;
-  const StopFlag& local_;
+  StopFlag& local_;
   StopFlag agreed_;
+  std::optional<std::chrono::steady_clock::time_point> step_began_;
+  int64_t step_ms_ = 0;  // the last step took the slowest rank so long; 0: it isn't known
   TrainState* state_ = nullptr;
   torch::Tensor loss_;
   bool checked_ = false;

@@ -34,9 +34,10 @@ class RecordedStep {
   StepResult result_;               // and what it writes
 };
 
-/// A step of a run: train_step, or what `train.cuda_graph` asks for.
+/// A step of a run: train_step, or what `train.cuda_graph` asks for, which is done as a whole.
 using StepFunction = std::function<StepResult(TrainState&, const Batch&, double lr)>;
+/// @param stop outlives the function; null: nothing stops a step
 StepFunction make_step_function(const RunConfig& config, const torch::Device& device,
-                                Parallel* parallel = nullptr);
+                                Parallel* parallel = nullptr, const StopFlag* stop = nullptr);
 
 }  // namespace fathom

@@ -55,8 +55,10 @@ torch::Tensor accumulate_gradients(Llama& model, const BatchTensors& batch, int6
 
 /// The part of a step that runs on the device: gradients, clipping and update. It reads nothing on
 /// the host but the shapes, and leaves the counters as they are.
+/// @param stop looked at between micro-batches; null: the step is done whatever happens
+/// @throws Interrupted; weights, optimizer and counters are then as they were before the step
 StepResult run_step(TrainState& state, const StepInput& input, int64_t rows_per_micro_batch,
-                    double clip, Parallel* parallel = nullptr);
+                    double clip, Parallel* parallel = nullptr, const StopFlag* stop = nullptr);
 
 /// Counts a step that was run.
 void count_step(TrainState& state, const Batch& batch);
@@ -67,7 +69,10 @@ void count_step(TrainState& state, const Batch& batch);
 /// @param batch of all ranks
 /// @param clip largest gradient norm; 0 = no clipping
 /// @param parallel the ranks that share the batch; null: there is one
+/// @param stop as of run_step; with several ranks it is theirs
+/// @throws Interrupted as run_step does
 StepResult train_step(TrainState& state, const Batch& batch, int64_t rows_per_micro_batch,
-                      double lr, double clip, Parallel* parallel = nullptr);
+                      double lr, double clip, Parallel* parallel = nullptr,
+                      const StopFlag* stop = nullptr);
 
 }  // namespace fathom
