@@ -1,16 +1,17 @@
 """Writes a token file of ids that another program's tokenizer made, for models whose tokenizer is a tokenizer.json:
 
-    scripts/write_token_file.py MODEL_DIR TEXT... --output F.tokens    # each line of TEXT is a document
+    .venv/bin/python scripts/write_token_file.py MODEL_DIR TEXT... --output F.tokens    # each line of TEXT is a document
 
 needs transformers and numpy; `write` alone, for ids from elsewhere, needs numpy. include/fathom/data/token_file.h
-describes the format. The file fits the tokenizer that it names by checksum: MODEL_DIR/tokenizer.model or else
-MODEL_DIR/tokenizer.json.
+describes the format. The file fits the tokenizer that it names by checksum, which is the one that train-llm takes:
+MODEL_DIR/tokenizer.model or else MODEL_DIR/tokenizer.json, which comes first beside a tokenizer.model of tiktoken's.
 """
 
 import argparse
 import hashlib
 import os
 import pathlib
+import re
 import struct
 
 
@@ -36,6 +37,14 @@ def write(path, documents, vocab_size, tokenizer_file):
     temporary.replace(path)
 
 
+def tokenizer_file(directory):
+    model, json = directory / "tokenizer.model", directory / "tokenizer.json"
+    if not model.exists():
+        return json
+    tiktoken = re.match(rb"[A-Za-z0-9+/=]+ \d+\r?\n", model.read_bytes()[:4096])
+    return json if tiktoken and json.exists() else model
+
+
 def main():
     import transformers
 
@@ -49,8 +58,7 @@ def main():
         raise SystemExit(f"the tokenizer of {options.model} has no EOS, which ends each document")
     lines = [line for file in options.text for line in file.read_text().splitlines() if line.strip()]
     documents = [tokenizer(line, add_special_tokens=False)["input_ids"] + [tokenizer.eos_token_id] for line in lines]
-    files = [options.model / name for name in ("tokenizer.model", "tokenizer.json")]
-    write(options.output, documents, len(tokenizer), next(file for file in files if file.exists()))
+    write(options.output, documents, len(tokenizer), tokenizer_file(options.model))
 
 
 if __name__ == "__main__":

@@ -76,7 +76,9 @@ int run(Invocation& invocation) {
         {"new_tokens", generated}};
     invocation.print(result.dump(2) + "\n");
   } else {
-    invocation.print("\n");
+    // What is left is a part of a character that no token has completed.
+    const std::string text = tokenizer.decode(ids);
+    invocation.print(cat(text.starts_with(printed) ? text.substr(printed.size()) : "", "\n"));
   }
   return 0;
 }

@@ -42,9 +42,6 @@ class DirectoryEngine : public TokenizerEngine {
     const auto added = by_id_.find(id);
     return added == by_id_.end() ? model_.piece(id) : added->second.content;
   }
-  std::vector<size_t> word_starts(std::string_view text, size_t begin, size_t end) const override {
-    return model_.word_starts(text, begin, end);
-  }
 
   /// Where nothing is looked for and a text gets its space as by the model, it is the model alone.
   std::string distinction() const override {

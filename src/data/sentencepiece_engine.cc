@@ -27,8 +27,6 @@ std::unique_ptr<SentencePieceProcessor> load_processor(const std::string& model,
 
 std::optional<int32_t> if_present(int id) { return id < 0 ? std::nullopt : std::optional(id); }
 
-bool is_space(char c) { return c == ' ' || c == '\n'; }
-
 /// The end of the first word: spaces, then something else up to a space or a line break; or a run
 /// of line breaks.
 size_t word_end(std::string_view text) {
@@ -79,15 +77,6 @@ std::string SentencePieceEngine::decode_part(std::span<const int32_t> ids, PartS
 }
 
 std::string SentencePieceEngine::piece(int32_t id) const { return with_prefix_->IdToPiece(id); }
-
-std::vector<size_t> SentencePieceEngine::word_starts(std::string_view text, size_t begin,
-                                                     size_t end) const {
-  std::vector<size_t> starts;
-  for (size_t at = begin; at < end; ++at) {
-    if (is_space(text[at]) && !is_space(text[at - 1])) starts.push_back(at);
-  }
-  return starts;
-}
 
 const SentencePieceProcessor& SentencePieceEngine::processor(PartStart start) const {
   const bool prefix =

@@ -35,7 +35,6 @@ class SentencePieceEngine : public TokenizerEngine {
     return decode_part(ids, PartStart::kText);
   }
   std::string piece(int32_t id) const override;
-  std::vector<size_t> word_starts(std::string_view text, size_t begin, size_t end) const override;
 
  private:
   const sentencepiece::SentencePieceProcessor& processor(PartStart start) const;

@@ -4,6 +4,7 @@
 
 #include "data/sentencepiece_directory.h"
 #include "data/sentencepiece_engine.h"
+#include "data/tiktoken_engine.h"
 #include "data/tokenizer_engine.h"
 #include "data/tokenizer_json/engine.h"
 #include "data/tokenizer_settings.h"
@@ -19,10 +20,21 @@ constexpr uint64_t kMaxModelBytes = uint64_t{64} << 20;
 constexpr size_t kCutRange = 4096;    // a cut lies in the last bytes of a part
 constexpr size_t kTriesPerKind = 16;  // candidates of each kind before the next kind
 
+/// Where a space or a line break follows something else.
+std::vector<size_t> space_starts(std::string_view text, size_t begin, size_t end) {
+  const auto is_space = [&](size_t at) { return text[at] == ' ' || text[at] == '\n'; };
+  std::vector<size_t> starts;
+  for (size_t at = begin; at < end; ++at) {
+    if (is_space(at) && !is_space(at - 1)) starts.push_back(at);
+  }
+  return starts;
+}
+
 std::unique_ptr<const TokenizerEngine> make_engine(
     const std::string& bytes, const std::filesystem::path& path,
     const std::optional<TokenizerSettings>& settings) {
-  if (path.extension() == ".json") return json_engine(bytes, path);
+  if (path.extension() == ".json") return json_engine(bytes, path, settings);
+  if (auto engine = tiktoken_engine(bytes)) return engine;
   if (settings) return sentencepiece_directory_engine(bytes, path.string(), *settings);
   return std::make_unique<const SentencePieceEngine>(bytes, path.string());
 }
@@ -97,10 +109,12 @@ bool Tokenizer::is_sentencepiece() const { return state_->engine->is_sentencepie
 
 void Tokenizer::require_text() const {
   if (handles_text()) return;
+  const std::filesystem::path folder = std::filesystem::path(name()).parent_path();
   throw DataError(cat("text needs the tokenizer ", name(),
-                      ", which Fathom can't run: ", state_->engine->refusal(),
-                      " isn't supported. Write token files with "
-                      "scripts/write_token_file.py and give those instead of text"));
+                      ", which Fathom can't run: it is, or has, ", state_->engine->refusal(),
+                      ". Write token files and give those instead of text: .venv/bin/python "
+                      "scripts/write_token_file.py ",
+                      folder.empty() ? "." : folder.string(), " TEXT... --output F.tokens"));
 }
 
 std::vector<int32_t> Tokenizer::encode(std::string_view text) const {
@@ -127,12 +141,14 @@ TextCut Tokenizer::find_cut(std::string_view text) const {
     }
     return std::nullopt;
   };
-  const std::vector<size_t> starts =
-      state_->engine->word_starts(text.substr(0, kMaxTextPart + kCutContext), begin, kMaxTextPart);
+  const std::vector<size_t> starts = space_starts(text, begin, kMaxTextPart);
   const size_t few = std::min(starts.size(), kTriesPerKind);
   for (auto at = starts.rbegin(); at != starts.rbegin() + static_cast<ptrdiff_t>(few); ++at) {
     if (const auto cut = try_at(*at)) return *cut;
   }
+  const std::string_view seen = text.substr(0, character_start(text, kMaxTextPart + kCutContext));
+  if (const auto at = state_->engine->last_word_start(seen, begin, kMaxTextPart))
+    return {*at, PartStart::kInside};
   size_t tries = 0;
   for (size_t at = kMaxTextPart; at > begin && tries < 4 * kTriesPerKind; --at) {
     if (next_character(text, at) != at) continue;
@@ -145,7 +161,7 @@ TextCut Tokenizer::find_cut(std::string_view text) const {
 std::vector<TextPart> Tokenizer::parts(std::string_view text) const {
   std::vector<TextPart> parts;
   PartStart start = PartStart::kText;
-  while (text.size() > kMaxTextPart) {
+  while (text.size() > state_->engine->longest_text()) {
     const TextCut cut = find_cut(text);
     parts.push_back({text.substr(0, cut.at), start});
     text.remove_prefix(cut.at);

@@ -42,9 +42,15 @@ class TokenizerEngine {
   /// @param id in the vocabulary
   virtual std::string piece(int32_t id) const = 0;
 
-  /// Places from `begin` to before `end` where a text may be cut best, ascending.
-  virtual std::vector<size_t> word_starts(std::string_view text, size_t begin,
-                                          size_t end) const = 0;
+  /// Bytes of text that it encodes at once.
+  virtual size_t longest_text() const { return kMaxTextPart; }
+  /// The last place from `begin` to before `end` where a text can be cut for sure: a word begins
+  /// there that the model sees on its own. Nothing where there is none, or it isn't known.
+  /// @param text from the start of its part
+  virtual std::optional<size_t> last_word_start(std::string_view /*text*/, size_t /*begin*/,
+                                                size_t /*end*/) const {
+    return std::nullopt;
+  }
 };
 
 }  // namespace fathom

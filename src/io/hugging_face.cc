@@ -1,9 +1,11 @@
 #include "fathom/io/hugging_face.h"
 
+#include <span>
 #include <stdexcept>
 
 #include "fathom/base/error.h"
 #include "fathom/base/file.h"
+#include "fathom/base/file_kinds.h"
 #include "fathom/base/json.h"
 #include "fields_json.h"
 #include "hugging_face_keys.h"
@@ -22,6 +24,14 @@ Json id_or_null(const std::optional<int64_t>& id) { return id ? Json(*id) : Json
 /// One id, a list of them, or null.
 Json ids_or_null(const std::vector<int64_t>& ids) {
   return ids.empty() ? Json() : ids.size() == 1 ? Json(ids[0]) : Json(ids);
+}
+
+/// The first bytes of a file.
+std::string read_start(const std::filesystem::path& path) {
+  std::string start(size_t{4} << 10, '\0');
+  InputFile file(path);
+  start.resize(file.read(std::as_writable_bytes(std::span(start))));
+  return start;
 }
 
 SpecialTokens read_tokens(const Json& config) {
@@ -166,11 +176,28 @@ TokenizerFiles read_tokenizer_files(const std::filesystem::path& directory) {
 }
 
 std::filesystem::path find_tokenizer(const std::filesystem::path& directory) {
-  for (const char* name : {"tokenizer.model", "tokenizer.json"}) {
-    std::error_code ignored;
-    if (std::filesystem::exists(directory / name, ignored)) return directory / name;
-  }
-  return {};
+  const std::filesystem::path model = directory / "tokenizer.model";
+  const std::filesystem::path json = directory / "tokenizer.json";
+  std::error_code ignored;
+  const bool has_json = std::filesystem::exists(json, ignored);
+  if (!std::filesystem::exists(model, ignored)) return has_json ? json : "";
+  return has_json && is_tiktoken_file(read_start(model)) ? json : model;
+}
+
+void require_directory(const std::filesystem::path& directory) {
+  std::error_code ignored;
+  if (std::filesystem::is_directory(directory, ignored)) return;
+  const std::string name = directory.string();
+  const size_t slash = name.find('/');
+  const bool one_slash =
+      slash != std::string::npos && name.find('/', slash + 1) == std::string::npos;
+  const bool owner_and_name = one_slash && slash > 0 && slash + 1 < name.size() && name[0] != '.';
+  if (std::filesystem::exists(directory, ignored) || !owner_and_name)
+    throw CheckpointError(cat(name, " is no directory; name a run's directory or a model's"));
+  throw CheckpointError(cat(name,
+                            ": no such directory. If that is a model on the Hugging Face hub, "
+                            "download it, then name its directory: hf download ",
+                            name, " --local-dir ", name.substr(slash + 1)));
 }
 
 void write_hugging_face_files(const std::filesystem::path& directory,
@@ -186,6 +213,7 @@ void write_hugging_face_files(const std::filesystem::path& directory,
 
 SavedModelConfig read_model_config(const std::filesystem::path& directory, const Choices& choices,
                                    const std::vector<Override>& overrides) {
+  require_directory(directory);
   const std::filesystem::path path = directory / "config.json";
   std::error_code ignored;
   if (!std::filesystem::exists(path, ignored))

@@ -260,6 +260,7 @@ void load_weights(const fs::path& directory, Llama& model, const Choices& choice
 }
 
 fs::path find_model(const fs::path& directory, const StopFlag& stop, const Log& log) {
+  require_directory(directory);
   if (has_weights(directory)) return directory;
   std::vector<SkippedCheckpoint> skipped;
   const auto newest = newest_valid(directory / "checkpoints", skipped, stop);

@@ -14,7 +14,7 @@ namespace fathom {
 
 class WordMemory;
 
-/// Longest text that is encoded at once; a longer one is cut (Tokenizer::find_cut).
+/// Longest part of a text; a SentencePiece model is given no longer ones (Tokenizer::find_cut).
 inline constexpr size_t kMaxTextPart = size_t{64} << 10;
 /// Bytes of text on each side of a cut that decide where it goes.
 inline constexpr size_t kCutContext = 256;
@@ -67,20 +67,22 @@ class Tokenizer {
   bool adds_bos() const;
 
   /// Token ids of a text of any length; BOS and EOS are not added. Invalid UTF-8 becomes U+FFFD.
-  /// A text of more than kMaxTextPart bytes is encoded in parts (see find_cut).
+  /// A text of more than kMaxTextPart bytes (1 MiB with a tokenizer.json) is encoded in parts (see
+  /// find_cut).
   std::vector<int32_t> encode(std::string_view text) const;
   /// @throws DataError if an id isn't in the vocabulary
   std::string decode(std::span<const int32_t> ids) const;
 
   /// Chooses where to cut a long text within its first kMaxTextPart bytes, so that the ids of the
   /// parts are those of the whole. Tries the last places where a space or a line break follows
-  /// something else, then between any two characters, and takes the first where encoding
-  /// kCutContext bytes on both sides together and apart gives the same ids. A text that has no such
-  /// place near the end of the part is cut between its last two characters.
+  /// something else, and takes the first where encoding kCutContext bytes on both sides together
+  /// and apart gives the same ids; then the last where a word begins that the model sees on its
+  /// own, which a tokenizer.json says; then, as before, between any two characters. A text that has
+  /// no such place near the end of the part is cut between its last two characters.
   /// @param text valid UTF-8 of more than kMaxTextPart bytes; what lies beyond kMaxTextPart +
   /// kCutContext has no influence
   TextCut find_cut(std::string_view text) const;
-  /// A text of any length in parts of at most kMaxTextPart bytes.
+  /// A text of any length in the parts that `encode` makes of it.
   std::vector<TextPart> parts(std::string_view text) const;
   /// Appends the ids of a part.
   /// @param words what Encoder remembers

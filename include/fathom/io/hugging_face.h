@@ -88,7 +88,13 @@ std::vector<int64_t> read_token_ids(const Json& config, const char* key);
 /// along unchanged. @throws DiskError
 TokenizerFiles read_tokenizer_files(const std::filesystem::path& directory);
 
-/// The file of a model directory that decides its ids: tokenizer.model or else tokenizer.json.
+/// @throws CheckpointError if it isn't a directory; where it looks like the name of a model on the
+/// Hugging Face hub, with the command that downloads that
+void require_directory(const std::filesystem::path& directory);
+
+/// The file of a model directory that decides its ids: tokenizer.model or else tokenizer.json. A
+/// tokenizer.model of tiktoken's makes way for a tokenizer.json: it doesn't say how text is
+/// divided.
 /// @returns an empty path if there is neither
 std::filesystem::path find_tokenizer(const std::filesystem::path& directory);
 

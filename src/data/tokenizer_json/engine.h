@@ -3,17 +3,21 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "data/tokenizer_engine.h"
+#include "data/tokenizer_settings.h"
 
 namespace fathom {
 
 /// @param text content of a tokenizer.json
-/// @param path where it lies: tokenizer_config.json beside it names the special tokens
+/// @param path for messages
+/// @param settings what the files beside it say; nothing where it stands alone
 /// @throws DataError if it isn't one; what it asks for beyond what Fathom has is the engine's
 /// refusal
-std::unique_ptr<const TokenizerEngine> json_engine(const std::string& text,
-                                                   const std::filesystem::path& path);
+std::unique_ptr<const TokenizerEngine> json_engine(
+    const std::string& text, const std::filesystem::path& path,
+    const std::optional<TokenizerSettings>& settings);
 
 }  // namespace fathom

@@ -12,13 +12,16 @@ using nlohmann::json;
 constexpr int kMaxDepth = 64;
 constexpr size_t kMaxShown = 100;  // bytes of a value in a message
 
-std::string shown(const json& value) {
-  if (value.is_object()) return "an object";
-  if (value.is_array()) return "a list";
-  return value.dump(-1, ' ', /*ensure_ascii=*/true).substr(0, kMaxShown);
-}
-
 }  // namespace
+
+std::string Node::shown() const {
+  if (value_->is_array()) return "a list";
+  // What a pattern is, of {"Regex": "..."}.
+  if (value_->is_object() && (value_->size() != 1 || value_->begin()->is_structured()))
+    return "an object";
+  const std::string text = value_->dump(-1, ' ', /*ensure_ascii=*/true);
+  return text.size() > kMaxShown ? text.substr(0, kMaxShown) + "..." : text;
+}
 
 Node Node::at(const char* key) const {
   if (!value_->is_object()) reject("an object");
@@ -80,10 +83,10 @@ void Node::allow_only(std::initializer_list<std::string_view> keys) const {
 }
 
 void Node::reject(std::string_view allowed) const {
-  throw std::invalid_argument(cat(place_, " is ", shown(*value_), "; allowed: ", allowed));
+  throw std::invalid_argument(cat(place_, " is ", shown(), "; allowed: ", allowed));
 }
 
-void Node::refuse() const { throw Unsupported(cat(place_, " = ", shown(*value_))); }
+void Node::refuse() const { throw Unsupported(cat(place_, " = ", shown())); }
 
 json parse(std::string_view text) {
   // nlohmann takes a NUL for the end of the text.

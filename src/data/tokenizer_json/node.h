@@ -26,6 +26,8 @@ class Node {
 
   const nlohmann::json& value() const { return *value_; }
   const std::string& place() const { return place_; }
+  /// The value for a message: ASCII, cut where it is long.
+  std::string shown() const;
 
   Node at(const char* key) const;
   /// Nothing for a key that is missing or null.
