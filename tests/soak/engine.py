@@ -71,7 +71,9 @@ class Campaign:
         one = {"case": name, "number": number, "faults": faults, "failure": failure,
                "seconds": round(time.monotonic() - began, 2)}
         self.tries = [other for other in self.tries if (other["case"], other["number"]) != (name, number)] + [one]
-        self.journal.write_text("".join(json.dumps(other) + "\n" for other in self.tries))
+        new = self.journal.with_suffix(".tmp")
+        new.write_text("".join(json.dumps(other) + "\n" for other in self.tries))
+        new.replace(self.journal)
 
     def failures(self):
         return [one for one in self.tries if one["failure"]]

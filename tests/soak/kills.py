@@ -10,11 +10,11 @@ import engine
 STEPS = 120
 KEYS = [f"train.max_steps={STEPS}", "checkpoint.interval=7", "eval.interval=10", "log.interval=1"]
 PRECISIONS = ("fp32", "bf16_mixed", "bf16")
-GENTLE = (signal.SIGTERM, signal.SIGINT)
+GENTLE = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Kills(engine.Case):
-    """kill -9 (and SIGTERM, SIGINT) at random times, some in the start and some in a save; resumed until it is done:
+    """kill -9 (and SIGTERM, SIGINT, SIGHUP) at random times, some in the start and some in a save; resumed until it is done:
     losses, evaluations and weights are those of a run that nothing happened to, bit for bit, in fp32 and bf16"""
 
     def __init__(self, runs):
@@ -40,7 +40,7 @@ class Kills(engine.Case):
         straight, faults = self.straight(precision), 0
         shutil.rmtree(self.runs.folder / "killed", ignore_errors=True)
         for _ in range(generator.randint(1, 8)):
-            sent = generator.choice((signal.SIGKILL, signal.SIGKILL, *GENTLE))
+            sent = generator.choice((signal.SIGKILL, signal.SIGKILL, signal.SIGKILL, *GENTLE))
             process = self.start("killed", precision)
             if generator.random() < 0.3:  # in the start
                 message = ""

@@ -59,6 +59,7 @@ def main(given=None):
     print(f"soak: seed {seed}", flush=True)
 
     def make_runs(folder):
+        shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         return Runs(program, folder)
 
