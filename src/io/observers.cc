@@ -143,9 +143,12 @@ Checkpoint CheckpointObserver::write_by_all_means(TrainState& state) {
     }
   };
   if (const auto saved = attempt(CheckpointParts::all)) return *saved;
-  if (config_.keep_last > 1 && !keep_last(root_, config_.keep_last - 1, StopFlag()).empty()) {
-    if (const auto saved = attempt(CheckpointParts::all)) return *saved;
+  try {
+    if (config_.keep_last > 1) keep_last(root_, config_.keep_last - 1, StopFlag());
+  } catch (const DiskError&) {  // then there is no more room than before
   }
+  // Once more in any case: not every error stays.
+  if (const auto saved = attempt(CheckpointParts::all)) return *saved;
   const std::string why = problem;
   const auto saved = attempt(CheckpointParts::model_only);
   if (!saved) throw DiskError(problem);

@@ -226,7 +226,7 @@ TEST(NewestValid, NeverTakesDamagedCheckpointsForAnEmptyDirectory) {
   fs::remove(save(root.path(), 3) / "config.json");
   std::vector<SkippedCheckpoint> skipped;
   EXPECT_THAT(message_of<CheckpointError>([&] { newest_valid(root.path(), skipped, kNeverStops); }),
-              testing::AllOf(HasSubstr("no checkpoint in " + root.path().string() + " is valid"),
+              testing::AllOf(HasSubstr("no checkpoint in " + root.path().string() + " can be used"),
                              HasSubstr("step-00000003/config.json: is missing")));
 }
 
