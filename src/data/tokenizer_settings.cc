@@ -77,7 +77,9 @@ class Reader {
         map_(read<SortedJson>(folder / "special_tokens_map.json")),
         added_(read<SortedJson>(folder / "added_tokens.json")),
         json_(read<SortedJson>(folder / "tokenizer.json")),
-        model_(read<SortedJson>(folder / "config.json")) {}
+        model_(read<SortedJson>(folder / "config.json")) {
+    if (!json_.is_object()) json_ = nullptr;  // what reads it for its model says what is wrong
+  }
 
   bool found() const {
     return !config_.is_null() || !map_.is_null() || !added_.is_null() || !json_.is_null();

@@ -86,7 +86,8 @@ TEST(TokenizerJson, ThreadsShareIt) {
 
 TEST(TokenizerJson, NamesWhatIsWrongWithAFile) {
   EXPECT_THAT(load_error("{"), HasSubstr("isn't JSON"));
-  EXPECT_THAT(load_error(std::string(100'000, '[')), HasSubstr("64 levels"));
+  EXPECT_THAT(load_error("{\"a\":" + std::string(9999, '[') + std::string(9999, ']') + "}"),
+              HasSubstr("64 levels"));
   EXPECT_THAT(load_error("{\"model\": \"\xFF\"}"), HasSubstr("isn't JSON"));
   EXPECT_THAT(load_error("[]"), HasSubstr("allowed: an object"));
   EXPECT_THAT(error_with([](json& file) { file["model"].erase("vocab"); }),
@@ -144,7 +145,7 @@ TEST(TokenizerJsonPattern, TakesWhatOnigurumaCallsSpacesLettersAndDigits) {
             (Found{"\u1C89\U00011F04", "\U00031350"}));
   EXPECT_EQ(matches("[^\\p{L}]", "\U00011F04!"), Found{"!"});
   EXPECT_EQ(matches("(?i:'s|'re)", "'S 'RE '\u017F"), (Found{"'S", "'RE", "'\u017F"}));
-  EXPECT_EQ(matches("a?+a|b", "aab"), Found{"b"});
+  EXPECT_EQ(matches("a?+a|b", "ab"), Found{"b"});
   EXPECT_EQ(matches("[^(\\s|[.,!])]+", "ab, (c!"), (Found{"ab", "c"}));
 }
 
@@ -156,7 +157,8 @@ TEST(TokenizerJsonPattern, IsRefusedWhereItsMeaningIsAnother) {
 }
 
 TEST(TokenizerJsonPattern, ThatGoesBackAndForthForEverIsAnErrorThatNamesIt) {
-  const std::string message = data_error([] { matches("(?:a+a+)+c", std::string(5000, 'a')); });
+  const std::string message =
+      data_error([] { matches("(?:a+a+)+c", std::string(5000, 'a') + "bc"); });
   EXPECT_THAT(message, AllOf(HasSubstr("(?:a+a+)+c"), HasSubstr("limit")));
 }
 
