@@ -72,10 +72,10 @@ def ends_where_nobody_answers(runs):
 
 
 def a_signal_ends_the_wait(runs):
-    for accepts in (None, True):
-        with listener(True) if accepts else contextlib.nullcontext(free_port()) as port:
+    for nobody in (True, False):
+        with contextlib.nullcontext(free_port()) if nobody else listener(True) as port:
             process = rank_one(runs, port)
-            while not connects(process.pid, port):
+            while not waits(process.pid):
                 assert process.poll() is None, process.communicate()
                 time.sleep(0.02)
             process.send_signal(signal.SIGTERM)
@@ -83,11 +83,10 @@ def a_signal_ends_the_wait(runs):
             assert process.returncode == 143, (process.returncode, message)
 
 
-def connects(pid, port):
-    """Whether a process has come to wait: it has threads or sockets by then."""
+def waits(pid):
+    """Whether a process has come to wait: a second thread watches over that."""
     with contextlib.suppress(OSError):
-        threads = len(list(pathlib.Path(f"/proc/{pid}/task").iterdir()))
-        return threads > 1
+        return len(list(pathlib.Path(f"/proc/{pid}/task").iterdir())) > 1
     return False
 
 
