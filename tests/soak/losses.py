@@ -46,7 +46,7 @@ class LostRanks(engine.Case):
             ranks.wait_for("training")
             time.sleep(0.2)
         elif phase == "step":
-            ranks.wait_for("step 5 loss")
+            ranks.wait_for("step 5/")
         elif phase == "build":
             self.wait_until(lambda: list((folder / "cache_of_ranks").glob("*.tokens")))
         time.sleep(generator.uniform(0, 0.7 if phase == "start" else 0.05))
