@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <utility>
 
@@ -14,6 +15,31 @@
 
 namespace fathom {
 namespace {
+
+/// What version control leaves in place of a large file that it hasn't fetched: a few lines of
+/// text.
+struct Placeholder {
+  std::string_view start;
+  std::string_view name;
+  std::string_view fetch;
+};
+constexpr std::array kPlaceholders = {
+    Placeholder{"version https://git-lfs.github.com/spec/", "a Git LFS pointer", "git lfs pull"},
+    Placeholder{"version https://hawser.github.com/spec/", "a Git LFS pointer", "git lfs pull"},
+    Placeholder{"/annex/objects/", "a git-annex pointer", "git annex get ."}};
+constexpr uint64_t kLongestPlaceholder = 1023;  // the specification of Git LFS: below 1,024 bytes
+
+void refuse_placeholder(int descriptor, const std::filesystem::path& path) {
+  std::array<char, 64> bytes;
+  const ssize_t n = ::pread(descriptor, bytes.data(), bytes.size(), 0);
+  const std::string_view text(bytes.data(), n < 0 ? 0 : static_cast<size_t>(n));
+  for (const Placeholder& row : kPlaceholders) {
+    if (!text.starts_with(row.start)) continue;
+    const std::string folder = path.has_parent_path() ? path.parent_path().string() : ".";
+    throw DataError(cat(path.string(), " is ", row.name, ", not the file itself: run ", row.fetch,
+                        " in ", folder, ", or download the file"));
+  }
+}
 
 /// Opens a regular file for reading. O_NONBLOCK: opening a FIFO would wait for a writer.
 int open_regular(const std::filesystem::path& path, uint64_t& size) {
@@ -25,6 +51,12 @@ int open_regular(const std::filesystem::path& path, uint64_t& size) {
     throw DiskError(cat("can't open ", path.string(), ": not a regular file"));
   }
   size = static_cast<uint64_t>(status.st_size);
+  try {
+    if (size <= kLongestPlaceholder) refuse_placeholder(descriptor, path);
+  } catch (...) {
+    ::close(descriptor);
+    throw;
+  }
   return descriptor;
 }
 

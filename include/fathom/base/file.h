@@ -15,7 +15,8 @@ namespace fathom {
 /// Sequential reader. Opens regular files only, so that a FIFO or a device can't hang the program.
 class InputFile {
  public:
-  /// @throws DiskError naming the path: missing, unreadable, not a regular file
+  /// @throws DiskError naming the path: missing, unreadable, not a regular file; DataError for what
+  /// Git LFS or git-annex leave in place of a file that they haven't fetched
   explicit InputFile(const std::filesystem::path& path);
   ~InputFile();
   InputFile(const InputFile&) = delete;
@@ -31,7 +32,8 @@ class InputFile {
   uint64_t size_;
 };
 
-/// The whole of a text file of at most `limit` bytes. @throws DiskError, also when it is larger
+/// The whole of a text file of at most `limit` bytes. @throws DiskError, also when it is larger,
+/// and DataError as InputFile does
 std::string read_text_file(const std::filesystem::path& path, uint64_t limit);
 
 /// Whether the process may hold so many files open beside what else it needs, three times over.
@@ -40,7 +42,7 @@ bool may_hold_open(size_t num_files);
 /// A read-only memory map of a regular file; an empty file maps to an empty span.
 class MappedFile {
  public:
-  /// @throws DiskError
+  /// @throws DiskError and DataError as InputFile does
   explicit MappedFile(const std::filesystem::path& path);
   ~MappedFile();
   MappedFile(MappedFile&& other) noexcept;
