@@ -21,7 +21,11 @@ MappedFile map_weights(const std::filesystem::path& path) {
   std::error_code error;
   if (!std::filesystem::exists(path, error) && (!error || error.value() == ENOENT))
     throw CheckpointError(cat(path.string(), ": no such file"));
-  return MappedFile(path);
+  try {
+    return MappedFile(path);
+  } catch (const DataError& pointer) {
+    throw CheckpointError(pointer.what());
+  }
 }
 
 /// Little endian, at any address.
@@ -37,16 +41,18 @@ std::string_view header_text(std::span<const std::byte> bytes, std::string_view 
     throw CheckpointError(cat(file, ": ", reason));
   };
   if (bytes.size() < kLengthBytes)
-    refuse(cat("has ", bytes.size(), " bytes; a safetensors file has at least 8"));
+    refuse(
+        cat("has ", bytes.size(), " bytes; a safetensors file has at least 8: download it again"));
   const uint64_t length = read_length(bytes);
   if (length > kMaxHeaderBytes)
     refuse(cat("its header would have ", length, " bytes; at most ", kMaxHeaderBytes,
-               " are allowed (is it a safetensors file?)"));
+               " are allowed: it is no safetensors file, or damaged; download it again"));
   if (length > bytes.size() - kLengthBytes)
     refuse(cat("its header of ", length, " bytes doesn't fit in the file's ", bytes.size(),
-               " (is it truncated?)"));
+               ": it was cut short; download it again"));
   const auto* text = reinterpret_cast<const char*>(bytes.data() + kLengthBytes);
-  if (length == 0 || text[0] != '{') refuse("its header doesn't start with '{'");
+  if (length == 0 || text[0] != '{')
+    refuse("its header doesn't start with '{': it is no safetensors file, or damaged");
   return {text, length};
 }
 
@@ -66,6 +72,21 @@ std::vector<TensorSpec> in_storage_order(std::vector<TensorSpec> tensors,
   return tensors;
 }
 
+/// The command that makes safetensors of pickled weights: of a whole model directory of
+/// transformers, which also resolves tensors that share memory, or of one file.
+std::string conversion(const std::filesystem::path& path) {
+  std::filesystem::path folder = path.parent_path().empty() ? "." : path.parent_path();
+  std::error_code ignored;
+  if (std::filesystem::exists(folder / "config.json", ignored))
+    return cat(
+        "python3 -c \"from transformers import AutoModelForCausalLM as M; M.from_pretrained('",
+        folder.string(), "', dtype='auto').save_pretrained('converted')\"");
+  return cat(
+      "python3 -c \"import torch, safetensors.torch as s; s.save_file({k: v.clone() for k, v in "
+      "torch.load('",
+      path.string(), "', weights_only=True, map_location='cpu').items()}, 'model.safetensors')\"");
+}
+
 }  // namespace
 
 void refuse_pickled_weights(const std::filesystem::path& path) {
@@ -74,10 +95,10 @@ void refuse_pickled_weights(const std::filesystem::path& path) {
                  [](unsigned char c) { return std::tolower(c); });
   constexpr std::array kPickled{".bin", ".pt", ".pth", ".ckpt", ".pkl"};
   if (std::find(kPickled.begin(), kPickled.end(), extension) != kPickled.end())
-    throw CheckpointError(
-        cat(path.string(), ": ", extension,
-            " files are pickled and can run code when they are opened; convert it "
-            "to .safetensors"));
+    throw CheckpointError(cat(
+        path.string(), ": ", extension,
+        " files are pickled and can run code when they are opened; if you trust it, convert it: ",
+        conversion(path)));
 }
 
 SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : file_(map_weights(path)) {

@@ -62,6 +62,18 @@ torch::Tensor to_tensor(const SafetensorsFile::Tensor& stored, const std::string
   return tensor;
 }
 
+namespace {
+
+bool only_unknown(const StoredTensors& stored, const NamedTensors& expected) {
+  return std::all_of(expected.begin(), expected.end(), [&](const auto& entry) {
+    const auto found = stored.find(entry.first);
+    return found != stored.end() &&
+           torch::IntArrayRef(found->second->shape) == entry.second.sizes();
+  });
+}
+
+}  // namespace
+
 void require_same_tensors(const StoredTensors& stored_tensors, const NamedTensors& expected,
                           const std::filesystem::path& path) {
   std::vector<std::string> problems;
@@ -78,11 +90,15 @@ void require_same_tensors(const StoredTensors& stored_tensors, const NamedTensor
     if (expected.count(entry.first) == 0) problems.push_back(cat("'", entry.first, "' is unknown"));
   }
   if (problems.empty()) return;
+  const char* fix = only_unknown(stored_tensors, expected)
+                        ? "; transformers leaves tensors out that a model doesn't use: "
+                          "from_pretrained(DIR).save_pretrained(DIR2) there, and name DIR2"
+                        : "; take config.json and weights from one model, and complete";
   const size_t shown = std::min<size_t>(problems.size(), 5);
   const std::string rest =
       problems.size() > shown ? cat(", and ", problems.size() - shown, " more") : "";
   problems.resize(shown);
-  throw CheckpointError(cat(path.string(), " doesn't fit its config: ", join(problems), rest));
+  throw CheckpointError(cat(path.string(), " doesn't fit its config: ", join(problems), rest, fix));
 }
 
 void read_tensors(const std::filesystem::path& path, NamedTensors& into) {

@@ -70,7 +70,7 @@ TEST(SafetensorsFile, RefusesABrokenFrame) {
        "header of 100000000 bytes doesn't fit"},
       {"length as big endian", std::string("\0\0\0\0\0\0\0\x02", 8) + "{}", "at most 100000000"},
       {"zip archive (torch.save)", "PK\x03\x04" + std::string(100, '\0'), "doesn't fit"},
-      {"GGUF", "GGUF" + std::string(100, '\x03'), "is it a safetensors file?"},
+      {"GGUF", "GGUF" + std::string(100, '\x03'), "it is no safetensors file"},
       {"leading space", file_of(" {}", 0), "doesn't start with '{'"},
       {"leading newline", file_of("\n{}", 0), "doesn't start with '{'"},
       {"byte order mark", file_of("\xEF\xBB\xBF{}", 0), "doesn't start with '{'"},

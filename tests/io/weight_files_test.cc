@@ -83,7 +83,8 @@ TEST_F(ShardedWeights, HoldEachTensorOnceAndWhereTheIndexSays) {
 
 TEST_F(ShardedWeights, MayNotBeMissingSpecialOrPickled) {
   map_["c"] = "three.safetensors";
-  EXPECT_THAT(refusal(), HasSubstr("three.safetensors: no such file"));
+  EXPECT_THAT(refusal(),
+              HasSubstr("three.safetensors is listed, but isn't there; download it, too"));
   ASSERT_EQ(::mkfifo((directory_ / "three.safetensors").c_str(), 0600), 0);
   EXPECT_THAT(message_of<DiskError>([&] { open(); }), HasSubstr("not a regular file"));
   map_["c"] = "pytorch_model-00001.bin";
@@ -101,11 +102,36 @@ TEST(HasWeights, RefusesPickledOnesByName) {
   EXPECT_FALSE(has_weights(directory.path()));
   EXPECT_THAT(message_of<CheckpointError>([&] { WeightFiles(directory.path()); }),
               HasSubstr("holds neither model.safetensors nor model.safetensors.index.json"));
+  write_file(directory / "training_args.bin", "x");  // pickled, but no weights
+  EXPECT_FALSE(has_weights(directory.path()));
   write_file(directory / "consolidated.00.pth", "x");
   EXPECT_THAT(message_of<CheckpointError>([&] { has_weights(directory.path()); }),
               HasSubstr("consolidated.00.pth: .pth files are pickled"));
   write_weights(directory / kWeightsFile, {"a"});
   EXPECT_TRUE(has_weights(directory.path()));
+}
+
+TEST(HasWeights, SaysWhatLiesThereInstead) {
+  const auto beside = [](const char* file) {
+    const TemporaryDirectory directory;
+    write_file(directory / file, "x");
+    return no_weights(directory.path());
+  };
+  EXPECT_THAT(beside("adapter_config.json"), HasSubstr("merge_and_unload()"));
+  EXPECT_THAT(beside("model-Q4_K_M.gguf"), HasSubstr("gguf_file=NAME"));
+  EXPECT_THAT(beside("model-00001-of-00002.safetensors"), HasSubstr("index.json, too"));
+  EXPECT_THAT(no_weights("/nowhere"), HasSubstr("/nowhere is no directory"));
+}
+
+TEST(HasWeights, TellsTheCommandThatConvertsPickledOnes) {
+  const TemporaryDirectory directory;
+  write_file(directory / "pytorch_model.bin", "x");
+  const auto message = [&] {
+    return message_of<CheckpointError>([&] { has_weights(directory.path()); });
+  };
+  EXPECT_THAT(message(), HasSubstr("torch.load('" + (directory / "pytorch_model.bin").string()));
+  write_file(directory / "config.json", "{}");
+  EXPECT_THAT(message(), HasSubstr("M.from_pretrained('" + directory.path().string()));
 }
 
 TEST(PlanShards, FillsFilesInOrderAndKeepsATensorWhole) {

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "fathom/io/safetensors.h"
@@ -15,6 +16,10 @@ namespace fathom {
 /// Whether a directory has weights under one of the two names.
 /// @throws CheckpointError if it has only pickled ones
 bool has_weights(const std::filesystem::path& directory);
+
+/// "DIRECTORY holds neither ...", with what lies there instead and the way from that.
+/// @param either what isn't there either
+std::string no_weights(const std::filesystem::path& directory, std::string_view either = "");
 
 /// All tensors of a model directory, mapped.
 class WeightFiles {
