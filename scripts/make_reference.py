@@ -25,6 +25,10 @@ Made by scripts/make_reference.py from the tables in src/model/placement.cc and 
 
 `train-llm plan CONFIG` prints the plan of each layer, and `train-llm check CONFIG` measures it on the built model. Keys
 are those of `model.norm`; `train-llm train --help` says what they mean.
+
+`train-llm export` puts norm_scale, output_scale, branch_gain and a learned exponent into the weights. Where a plain
+residual step is left, as of `lns`, `layerscale` and `skipinit`, what it writes is a Llama for every runtime (an OLMo 2
+of `reordered`); anything else comes with modelling code.
 """
 
 SECTIONS = (

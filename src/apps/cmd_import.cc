@@ -40,11 +40,19 @@ struct WeightType {
 constexpr std::array kWeightTypes{WeightType{"bf16", torch::kBFloat16},
                                   WeightType{"fp32", torch::kFloat32}};
 
-int report(Invocation& invocation, const ModelDescription& model) {
+int report(Invocation& invocation, const CopiedModel& copied) {
+  warn_of_read_over(invocation.arguments()[0], copied.source, invocation.log());
+  const std::string& placement = copied.source.model.norm.placement;
+  if (copied.gains_folded)
+    invocation.log().info(
+        cat("the scales and gains of ", placement,
+            " are in the weights now, and any runtime of the architecture computes "
+            "the same; to train on, use the checkpoint itself"));
+  const ModelDescription& model = copied.description;
   const Json config = Json::parse(config_json(model, invocation.choices()));
   const Json facts = {{"output", invocation.text("output", "")},
                       {"architecture", config.at("architectures").at(0)},
-                      {"placement", model.model.norm.placement},
+                      {"placement", placement},
                       {"dtype", model.dtype}};
   if (invocation.has("json")) {
     invocation.print(facts.dump(2) + "\n");
@@ -71,7 +79,7 @@ int run_export(Invocation& invocation) {
   const std::string output = required_text(invocation, "output");
   const std::string format = required_text(invocation, "to");
   if (format != "hf") throw ConfigError(cat("--to is '", format, "'; allowed: hf"));
-  CopyOptions options;
+  CopyOptions options{.fold_gains = true};
   options.max_shard_bytes = shard_bytes(invocation);
   if (invocation.has("dtype"))
     options.dtype = find_row(kWeightTypes, invocation.text("dtype", ""), "--dtype").type;

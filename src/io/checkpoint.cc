@@ -11,6 +11,7 @@
 #include "fathom/io/weight_files.h"
 #include "fathom/model/cost.h"
 #include "fathom/version.h"
+#include "folding.h"
 #include "tensor_files.h"
 
 namespace fathom {
@@ -49,8 +50,21 @@ Json state_json(const TrainState& state, const RunIdentity& identity) {
           {"config", identity.config}};
 }
 
+std::string value_or_unset(const std::map<std::string, std::string>& values,
+                           const std::string& key) {
+  const auto found = values.find(key);
+  return found == values.end() ? "not set" : found->second;
+}
+
+/// Whether RoPE's frequencies follow from max_position_embeddings.
+bool context_decides(const std::map<std::string, std::string>& config) {
+  const std::string type = value_or_unset(config, "model.rope_scaling.rope_type");
+  return type != "not set" && type != "default" && type != "linear" &&
+         value_or_unset(config, "model.rope_scaling.original_max_position_embeddings") == "not set";
+}
+
 /// Keys that make another run of it; the others may change on a resume.
-bool must_match(std::string_view key) {
+bool must_match(std::string_view key, const std::map<std::string, std::string>& config) {
   constexpr std::array<std::string_view, 12> kKeys = {
       "data.sequence_length",    "data.mode",
       "data.document_attention", "data.add_bos",
@@ -58,15 +72,9 @@ bool must_match(std::string_view key) {
       "data.on_invalid_utf8",    "train.seed",
       "train.precision",         "train.global_batch_size",
       "train.init_from",         "optimizer.name"};
-  const bool norm_of_export = key == "model.max_position_embeddings";
-  return (key.starts_with("model.") && !norm_of_export) ||
+  const bool promise = key == "model.max_position_embeddings" && !context_decides(config);
+  return (key.starts_with("model.") && !promise) ||
          std::find(kKeys.begin(), kKeys.end(), key) != kKeys.end();
-}
-
-std::string value_or_unset(const std::map<std::string, std::string>& values,
-                           const std::string& key) {
-  const auto found = values.find(key);
-  return found == values.end() ? "not set" : found->second;
 }
 
 /// Compares the config of a checkpoint with that of the run that resumes it.
@@ -82,7 +90,7 @@ void compare_configs(const std::filesystem::path& directory,
     const std::string new_value = value_or_unset(now, key);
     if (old_value == new_value) continue;
     const std::string change = cat(key, " was ", old_value, " and is ", new_value);
-    if (must_match(key)) {
+    if (must_match(key, before)) {
       broken.push_back(change);
     } else if (!key.starts_with("data.")) {
       log.info("resume: " + change);

@@ -1,6 +1,9 @@
 #include "fathom/io/model_files.h"
 
+#include <ATen/Functions.h>
+
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "families.h"
@@ -9,6 +12,7 @@
 #include "fathom/io/disk_room.h"
 #include "fathom/io/plan_json.h"
 #include "fathom/io/weight_files.h"
+#include "folding.h"
 #include "new_directory.h"
 #include "tensor_files.h"
 
@@ -29,9 +33,10 @@ class ModelWeights {
     for (const auto& [name, stored] : stored_) {
       const auto type = tensor_type(stored->dtype);
       if (!type || !at::isFloatingType(*type))
-        throw CheckpointError(
-            cat(files_.path().string(), ": tensor '", name, "' has type ", name_of(stored->dtype),
-                "; weights are F32, BF16, F16 or F64: quantized ones aren't read"));
+        throw CheckpointError(cat(
+            files_.path().string(), ": tensor '", name, "' has type ", name_of(stored->dtype),
+            "; allowed: F32, BF16, F16 or F64. Quantized weights aren't read: load the model in "
+            "transformers, call dequantize() and save_pretrained(DIR), and name DIR"));
     }
   }
 
@@ -69,7 +74,8 @@ ModelPlan saved_plan(const std::filesystem::path& directory, const SavedModelCon
     const auto layers = static_cast<int64_t>(plan.layers.size());
     if (layers != saved.model.num_hidden_layers)
       throw std::invalid_argument(cat("it has ", layers, " layers, and num_hidden_layers is ",
-                                      saved.model.num_hidden_layers));
+                                      saved.model.num_hidden_layers,
+                                      "; take config.json as Fathom wrote it"));
     return plan;
   } catch (const std::invalid_argument& error) {
     throw CheckpointError(
@@ -87,23 +93,40 @@ Llama shape_of(const ModelConfig& config, const ModelPlan& plan) {
 
 /// How each tensor of a copy comes about.
 struct CopyPlan {
-  ModelForm form;
-  std::vector<TensorSpec> specs;          // in the model's order, under the files' names
-  std::map<std::string, double> factors;  // that gains are multiplied by
+  ModelForm form;                     // of the copy
+  std::vector<TensorSpec> specs;      // in the model's order, under the files' names
+  std::map<std::string, Fold> folds;  // what they are multiplied by, by the model's names
 };
 
-CopyPlan plan_copy(const Llama& shape, const ModelWeights& weights, bool folded,
+CopyPlan plan_copy(const Llama& shape, const ModelWeights& weights, const Folding& folding,
                    const std::optional<torch::ScalarType>& dtype) {
-  CopyPlan plan{.form = form_of(shape->plan()), .specs = {}, .factors = {}};
+  CopyPlan plan{.form = form_of(folding.plan), .specs = {}, .folds = folding.folds};
   const auto factors = folded_factors(shape->plan());
+  const std::vector<std::string>& absorbed = folding.absorbed;
   for (const auto& entry : shape->named_parameters()) {
-    const SafetensorsFile::Tensor& stored = weights.stored(entry.key());
+    const std::string& name = entry.key();
+    if (std::find(absorbed.begin(), absorbed.end(), name) != absorbed.end()) continue;
+    const SafetensorsFile::Tensor& stored = weights.stored(name);
     TensorType type = dtype ? file_type(*dtype) : stored.dtype;
-    if (factors.count(entry.key()) != 0) type = TensorType::kF32;
-    plan.specs.push_back({stored_name(plan.form, entry.key()), type, stored.shape});
+    const bool has_factor = factors.count(name) != 0 || plan.folds.count(name) != 0;
+    if (has_factor && stored.shape.size() == 1) type = TensorType::kF32;
+    plan.specs.push_back({stored_name(plan.form, name), type, stored.shape});
   }
-  if (!folded) plan.factors = factors;
   return plan;
+}
+
+/// In float64, so that it is rounded once.
+torch::Tensor folded(const torch::Tensor& tensor, const Fold& fold, const ModelWeights& weights) {
+  torch::Tensor product = tensor.to(torch::kFloat64) * fold.factor;
+  if (!fold.gain.empty()) {
+    const torch::Tensor gain = weights.tensor(fold.gain).to(torch::kFloat64);
+    product = product * (product.dim() == 2 ? gain.unsqueeze(1) : gain);
+  }
+  if (!fold.exponent.empty()) {
+    const torch::Tensor exponent = weights.tensor(fold.exponent).to(torch::kFloat64);
+    product = product * torch::exp(exponent * -std::log(fold.base));
+  }
+  return product;
 }
 
 void write_shard(const fs::path& path, const WeightShard& shard, const CopyPlan& plan,
@@ -113,18 +136,44 @@ void write_shard(const fs::path& path, const WeightShard& shard, const CopyPlan&
   for (const TensorSpec& spec : order) {
     stop.check();
     const std::string name = name_of_stored(plan.form, spec.name);
-    const auto factor = plan.factors.find(name);
+    const auto fold = plan.folds.find(name);
     const SafetensorsFile::Tensor& stored = weights.stored(name);
-    if (factor == plan.factors.end() && stored.dtype == spec.dtype) {
+    if (fold == plan.folds.end() && stored.dtype == spec.dtype) {
       writer.write(spec.name, stored.bytes);
       continue;
     }
     torch::Tensor tensor = weights.tensor(name);
-    if (factor != plan.factors.end()) tensor = tensor.to(torch::kFloat32) * factor->second;
+    if (fold != plan.folds.end()) tensor = folded(tensor, fold->second, weights);
     tensor = tensor.to(*tensor_type(spec.dtype));
     writer.write(spec.name, {static_cast<const std::byte*>(tensor.data_ptr()), tensor.nbytes()});
   }
   writer.publish();
+}
+
+/// What a copy folds: norm scales that aren't yet where they make plain Llama, and with
+/// `fold_gains` all that makes an architecture of transformers.
+Folding folding_for(const Llama& shape, bool norm_scale_folded, bool fold_gains) {
+  const ModelPlan& plan = shape->plan();
+  Folding folding{.plan = plan};
+  if (form_of(plan) != ModelForm::other) {
+    if (!norm_scale_folded) folding.folds = fold(plan, shape->config()).folds;
+  } else if (fold_gains) {
+    Folding all = fold(plan, shape->config());
+    if (form_of(all.plan) != ModelForm::other) folding = std::move(all);
+  }
+  return folding;
+}
+
+/// With all of a placement in the weights, what is left is the architecture's own.
+void forget_placement(ModelDescription& description) {
+  NormConfig norm;
+  norm.placement = description.form == ModelForm::reordered ? "reordered" : "pre";
+  description.model.norm = norm;
+  if (description.form != ModelForm::reordered)
+    description.model.qk_norm =
+        description.form == ModelForm::pre_with_head_norms ? "head" : "none";
+  description.plan = plan_to_json(resolve_plan(description.model));
+  description.norm_scale_folded = false;
 }
 
 /// torch's name for the type of the largest tensor: norms may have another.
@@ -185,41 +234,6 @@ void save_model(const fs::path& directory, const Llama& model, const Choices& ch
   target.publish();
 }
 
-ModelForm form_of(const ModelPlan& plan) {
-  if (is_plain_llama(plan))
-    return plan.layers.front().attention.query_norm == HeadNorm::head
-               ? ModelForm::pre_with_head_norms
-               : ModelForm::pre;
-  const auto is_reordered = [](SitePlan site, HeadNorm head_norm) {
-    SitePlan reordered;
-    reordered.output_norm = NormKind::rms;
-    reordered.query_norm = reordered.key_norm = head_norm;
-    site.start = {};  // start values are gone once a model is trained
-    return site == reordered;
-  };
-  for (const LayerPlan& layer : plan.layers) {
-    if (!is_reordered(layer.attention, HeadNorm::full) ||
-        !is_reordered(layer.feed_forward, HeadNorm::none))
-      return ModelForm::other;
-  }
-  const bool plain_ends = plan.final_norm == NormKind::rms && !plan.embedding_norm.present() &&
-                          !plan.embedding_gain.present();
-  return plain_ends ? ModelForm::reordered : ModelForm::other;
-}
-
-std::map<std::string, double> folded_factors(const ModelPlan& plan) {
-  std::map<std::string, double> factors;
-  if (!is_plain_llama(plan)) return factors;
-  for (size_t i = 0; i < plan.layers.size(); ++i) {
-    const auto add = [&](const char* norm, double factor) {
-      if (factor != 1.0) factors[cat("model.layers.", i, ".", norm, ".weight")] = factor;
-    };
-    add("input_layernorm", plan.layers[i].attention.norm_scale);
-    add("post_attention_layernorm", plan.layers[i].feed_forward.norm_scale);
-  }
-  return factors;
-}
-
 Llama load_model(const fs::path& directory, torch::Device device, torch::ScalarType dtype,
                  const Choices& choices) {
   const SavedModelConfig saved = read_model_config(directory, choices);
@@ -267,28 +281,31 @@ fs::path find_model(const fs::path& directory, const StopFlag& stop, const Log& 
   for (const SkippedCheckpoint& bad : skipped)
     log.warn(cat("skipped ", bad.directory.string(), ": ", bad.reason));
   if (!newest)
-    throw CheckpointError(cat(directory.string(), " holds neither ", kWeightsFile,
-                              " nor checkpoints; name a run's directory or a model's"));
+    throw CheckpointError(
+        cat(no_weights(directory, " nor checkpoints"), "; name a run's directory or a model's"));
   return newest->directory;
 }
 
-ModelDescription copy_model(const fs::path& from, const fs::path& to, const CopyOptions& options,
-                            const Choices& choices, const StopFlag& stop) {
+CopiedModel copy_model(const fs::path& from, const fs::path& to, const CopyOptions& options,
+                       const Choices& choices, const StopFlag& stop) {
   const SavedModelConfig saved = read_model_config(from, choices, options.overrides);
   const Llama shape = shape_of(saved.model, saved_plan(from, saved));
-  const ModelForm form = form_of(shape->plan());
-  const ModelWeights weights(from, named_weights(shape), form);
-  const CopyPlan plan = plan_copy(shape, weights, saved.norm_scale_folded, options.dtype);
+  const ModelWeights weights(from, named_weights(shape), form_of(shape->plan()));
+  const Folding folding = folding_for(shape, saved.norm_scale_folded, options.fold_gains);
+  const CopyPlan plan = plan_copy(shape, weights, folding, options.dtype);
   uint64_t bytes = 0;
   for (const TensorSpec& spec : plan.specs) bytes += spec.num_bytes();
   const TokenizerFiles tokenizer = read_tokenizer_files(from);
-  ModelDescription description{.model = saved.model,
-                               .tokens = saved.tokens,
-                               .dtype = dtype_name(plan.specs),
-                               .norm_scale_folded = !folded_factors(shape->plan()).empty(),
-                               .form = form,
-                               .model_type = saved.model_type,
-                               .plan = plan_to_json(shape->plan())};
+  CopiedModel copied{.description = {.model = saved.model,
+                                     .tokens = saved.tokens,
+                                     .dtype = dtype_name(plan.specs),
+                                     .norm_scale_folded = !folded_factors(shape->plan()).empty(),
+                                     .form = plan.form,
+                                     .model_type = saved.model_type,
+                                     .plan = plan_to_json(shape->plan())},
+                     .source = saved,
+                     .gains_folded = plan.form != form_of(shape->plan())};
+  if (copied.gains_folded) forget_placement(copied.description);
 
   NewDirectory output(to);
   require_free_space(output.path(), bytes);
@@ -296,9 +313,9 @@ ModelDescription copy_model(const fs::path& from, const fs::path& to, const Copy
   for (const WeightShard& shard : shards)
     write_shard(output.path() / shard.file, shard, plan, weights, stop);
   if (shards.size() > 1) write_text_file(output.path() / kWeightsIndex, index_json(shards));
-  write_hugging_face_files(output.path(), description, tokenizer, choices);
+  write_hugging_face_files(output.path(), copied.description, tokenizer, choices);
   output.publish();
-  return description;
+  return copied;
 }
 
 }  // namespace fathom

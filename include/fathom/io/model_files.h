@@ -52,20 +52,24 @@ struct CopyOptions {
   std::optional<torch::ScalarType> dtype = {};
   uint64_t max_shard_bytes = 5'000'000'000;
   std::vector<Override> overrides = {};  ///< see read_model_config
+  /// Puts learned gains and all scales into the weights, too, where the result then is an
+  /// architecture of transformers. What is written says nothing of the placement any more.
+  bool fold_gains = false;
+};
+
+struct CopiedModel {
+  ModelDescription description;  ///< that the copy was written with
+  SavedModelConfig source;       ///< of the model that was copied
+  bool gains_folded = false;
 };
 
 /// Writes a model directory as another, tensor by tensor; the tokenizer's files are carried along.
 /// Factors that aren't folded into the gains yet are folded where the result is an architecture of
 /// transformers. The new directory appears when it is complete.
 /// @param to doesn't exist or is empty
-/// @returns the description that it was written with
 /// @throws CheckpointError, ConfigError for `to` and overrides, DiskError, Interrupted
-ModelDescription copy_model(const std::filesystem::path& from, const std::filesystem::path& to,
-                            const CopyOptions& options, const Choices& choices,
-                            const StopFlag& stop);
-
-/// Which architectures of transformers compute what a plan says, once norm scales are folded.
-ModelForm form_of(const ModelPlan& plan);
+CopiedModel copy_model(const std::filesystem::path& from, const std::filesystem::path& to,
+                       const CopyOptions& options, const Choices& choices, const StopFlag& stop);
 
 /// The weights of a model by name, without gradients.
 std::map<std::string, torch::Tensor> named_weights(const Llama& model);
@@ -80,8 +84,5 @@ ModelDescription describe_model(const Llama& model);
 /// The same tensors under the names that files of models of this form have.
 std::map<std::string, torch::Tensor> as_stored(const std::map<std::string, torch::Tensor>& weights,
                                                ModelForm form);
-
-/// Factors to fold into gains, by the gain's name; empty where plain Llama can't hold the model.
-std::map<std::string, double> folded_factors(const ModelPlan& plan);
 
 }  // namespace fathom
