@@ -39,6 +39,8 @@ int run(Invocation& invocation) {
   const auto directory = find_model(invocation.arguments()[0], invocation.stop(), invocation.log());
   apply_runtime_settings({});
   const torch::Device device = choose_device(invocation.text("device", "auto"));
+  warn_of_read_over(directory, read_model_config(directory, invocation.choices()),
+                    invocation.log());
   Llama model = load_model(directory, device, torch::kFloat32, invocation.choices());
   const Tokenizer tokenizer = load_tokenizer(directory);
   check_vocabulary(tokenizer, model->config().vocab_size);

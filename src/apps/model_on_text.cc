@@ -2,6 +2,7 @@
 
 #include "apps/text_settings.h"
 #include "fathom/base/error.h"
+#include "fathom/config/context.h"
 #include "fathom/data/prepare.h"
 #include "fathom/train/device.h"
 
@@ -23,12 +24,14 @@ ModelOnText load_model_on_text(const Invocation& invocation, const std::vector<s
   apply_runtime_settings({});
   const auto directory = find_model(invocation.arguments()[0], invocation.stop(), invocation.log());
   const torch::Device device = choose_device(invocation.text("device", "auto"));
+  warn_of_read_over(directory, read_model_config(directory, invocation.choices()),
+                    invocation.log());
   Llama model = load_model(directory, device, torch::kFloat32, invocation.choices());
   const Tokenizer tokenizer = load_tokenizer(directory);
   check_vocabulary(tokenizer, model->config().vocab_size);
 
   DataConfig data =
-      text_settings(invocation, directory, tokenizer, model->config().max_position_embeddings);
+      text_settings(invocation, directory, tokenizer, longest_context(model->config()));
   data.validation_tokens = tokens;
   data.cache_dir = invocation.text("cache-dir", data.cache_dir);
   std::vector<TokenFile> files =

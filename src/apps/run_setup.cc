@@ -2,6 +2,7 @@
 
 #include "fathom/base/file.h"
 #include "fathom/base/json.h"
+#include "fathom/config/context.h"
 #include "fathom/data/prepare.h"
 #include "fathom/data/report.h"
 #include "fathom/train/device.h"
@@ -51,7 +52,7 @@ TokenizerFiles tokenizer_files(const RunConfig& config, const Tokenizer& tokeniz
   if (!tokenizer.is_sentencepiece()) files["tokenizer.json"] = tokenizer.bytes();
   if (tokenizer.stands_alone() && tokenizer.is_sentencepiece())
     files.merge(sentencepiece_files(tokenizer.bytes(), special_tokens(tokenizer),
-                                    config.model.max_position_embeddings, adds_bos));
+                                    longest_context(config.model), adds_bos));
   else if (tokenizer.handles_text() && tokenizer.adds_bos() != adds_bos && tokenizer.bos_id())
     set_adds_bos(files, adds_bos, tokenizer.piece(*tokenizer.bos_id()), *tokenizer.bos_id());
   return files;
@@ -151,6 +152,7 @@ TrainState start_state(const RunConfig& config, const torch::Device& device, con
   if (start.empty()) return state;
   require_same_plan(start, state.model->plan(), choices);
   load_weights(start, state.model, choices);
+  warn_of_read_over(start, read_model_config(start, choices), log);
   log.info(cat("started from ", start));
   return state;
 }

@@ -52,7 +52,8 @@ void RopeScalingConfig::declare(Fields& f) {
   f.option_of({"rope_type"}, "high_freq_factor", &high_freq_factor,
               "wavelengths below original_max_position_embeddings / this stay", {.above = 0});
   f.option_of({"rope_type"}, "original_max_position_embeddings", &original_max_position_embeddings,
-              "context of the pretrained model, in tokens (default: max_position_embeddings)",
+              "context before scaling, in tokens; beyond it dynamic RoPE changes (default: "
+              "max_position_embeddings)",
               {.at_least = 1});
   f.option_of({"rope_type"}, "beta_fast", &beta_fast,
               "channels that turn more often in the original context stay", {.above = 0});
@@ -98,7 +99,7 @@ void ModelConfig::declare(Fields& f) {
       "RMSNorm of query and key, over each head (Qwen3) or all channels (OLMo 2); auto: as the "
       "placement says");
   f.add("max_position_embeddings", &max_position_embeddings,
-        "longest context that exported configs promise, in tokens", {.at_least = 1});
+        "longest context without rope_scaling, in tokens", {.at_least = 1});
   f.add("initializer_range", &initializer_range, "std of the start values of weights",
         {.above = 0, .at_most = 10});
   f.section("norm", norm);

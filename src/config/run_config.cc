@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "fathom/base/error.h"
+#include "fathom/config/context.h"
 
 namespace fathom {
 
@@ -199,8 +200,9 @@ std::vector<std::string> RunConfig::inconsistencies() const {
     broken.push_back(cat("train.micro_batch_size is ", train.rows_per_micro_batch(),
                          "; it must divide global_batch_size (", train.global_batch_size,
                          "): set both"));
-  if (data.sequence_length > model.max_position_embeddings)
+  if (data.sequence_length > longest_context(model))
     broken.push_back(cat("data.sequence_length is ", data.sequence_length,
+                         ", and the model's longest context ", longest_context(model),
                          "; raise model.max_position_embeddings (", model.max_position_embeddings,
                          ")"));
   if (optimizer.betas.size() != 2)

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "fathom/base/error.h"
+#include "fathom/config/context.h"
 
 namespace fathom {
 
@@ -30,10 +31,10 @@ std::vector<int32_t> generate(Llama& model, const std::vector<int32_t>& prompt,
   const torch::NoGradGuard no_grad;
   const auto prompt_length = static_cast<int64_t>(prompt.size());
   const int64_t capacity = prompt_length + options.max_new_tokens;
-  if (capacity > model->config().max_position_embeddings)
+  if (capacity > longest_context(model->config()))
     throw ConfigError(cat("the prompt's ", prompt_length, " tokens and ", options.max_new_tokens,
-                          " new ones exceed the model's max_position_embeddings (",
-                          model->config().max_position_embeddings, "); ask for fewer"));
+                          " new ones exceed the model's longest context (",
+                          longest_context(model->config()), " tokens); ask for fewer"));
   const auto device = model->device();
   KeyValueCache cache(model->config(), 1, capacity,
                       torch::TensorOptions(model->compute_dtype()).device(device));

@@ -74,20 +74,39 @@ SavedModelConfig read_block(const Json& block, const Choices& choices) {
   Fields fields(choices);
   fields.section("model", saved.model);
   fields_from_json(block.at("model"), fields, "model");
+  // Where it follows from max_position_embeddings, it stays when that is raised.
+  if (fields.find("model.rope_scaling.original_max_position_embeddings")->has_effect())
+    saved.model.rope_scaling.original_max_position_embeddings = saved.model.original_context();
   saved.plan = block.at("plan");
   return saved;
 }
 
-/// Someone may have edited the keys that other programs read and expect us to follow.
-void check_agreement(const Json& config, const SavedModelConfig& saved, const Choices& choices) {
-  const Json expected_keys = architecture_keys(saved.model, find_family(saved.model_type), choices);
-  for (const auto& [key, expected] : expected_keys.items()) {
-    const auto entry = config.find(key);
-    if (entry == config.end() || entry->is_structured() || expected.is_structured()) continue;
-    if (*entry != expected)
+/// Other programs read and write the keys around the block and expect us to follow; the block has
+/// to agree where they decide what the model computes. Its vocabulary may have been resized, and
+/// contexts may have been extended.
+void follow_keys(const Json& config, SavedModelConfig& saved, const Choices& choices) {
+  const Family* family = find_family(saved.model_type);
+  const Json ours = deciding_keys(architecture_keys(saved.model, family, choices), choices);
+  const Json theirs = deciding_keys(config, choices);
+  for (const auto& [key, expected] : ours.items()) {
+    const auto entry = theirs.find(key);
+    if (entry != theirs.end() && *entry != expected)
       throw std::invalid_argument(cat(key, " is ", entry->dump(), ", but the block fathom says ",
                                       expected.dump(), ": change both"));
   }
+  Json changes = Json::object();
+  for (const char* key : {"vocab_size", "initializer_range", "max_position_embeddings"}) {
+    if (config.contains(key)) changes[key] = config.at(key);
+  }
+  // Of a dynamic RoPE it is the context that it was trained for.
+  if (saved.model.rope_scaling.rope_type == "dynamic") changes.erase("max_position_embeddings");
+  Fields fields(choices);
+  fields.section("model", saved.model);
+  fields_from_json(changes, fields, "model");
+  Json without_code = config;  // of ours
+  without_code.erase("auto_map");
+  check_followed_keys(without_code, family == nullptr ? *find_family("llama") : *family,
+                      saved.model);
 }
 
 /// Sets keys that a config.json can't say or says wrongly.
@@ -109,12 +128,14 @@ SavedModelConfig parse_config(const Json& config, const Choices& choices,
     saved = read_block(config.at("fathom"), choices);
     const std::string type = config.value("model_type", "");
     if (find_family(type) != nullptr) saved.model_type = type;
-    check_agreement(config, saved, choices);
+    follow_keys(config, saved, choices);
   } else {
-    saved.model = from_architecture_keys(config, choices);
+    ArchitectureModel described = from_architecture_keys(config, choices);
+    saved.model = described.model;
+    saved.read_over = std::move(described.read_over);
     saved.model_type = config.at("model_type").get<std::string>();
     apply_to_model(overrides, saved.model, choices);
-    check_window(config, *find_family(saved.model_type), saved.model);
+    check_followed_keys(config, *find_family(saved.model_type), saved.model);
   }
   saved.tokens = read_tokens(config);
   if (const auto broken = saved.model.inconsistencies(); !broken.empty())
@@ -211,17 +232,30 @@ void write_hugging_face_files(const std::filesystem::path& directory,
   for (const auto& [name, content] : files) write_text_file(directory / name, content);
 }
 
+void warn_of_read_over(const std::filesystem::path& directory, const SavedModelConfig& saved,
+                       const Log& log) {
+  if (saved.read_over.empty()) return;
+  log.warn(cat((directory / "config.json").string(),
+               ": keys that change nothing in what the model computes are read over: ",
+               join(saved.read_over)));
+}
+
 SavedModelConfig read_model_config(const std::filesystem::path& directory, const Choices& choices,
                                    const std::vector<Override>& overrides) {
   require_directory(directory);
   const std::filesystem::path path = directory / "config.json";
   std::error_code ignored;
   if (!std::filesystem::exists(path, ignored))
-    throw CheckpointError(cat(path.string(), ": no such file; is it a model directory?"));
-  const std::string text = read_text_file(path, kMaxConfigBytes);
+    throw CheckpointError(cat(path.string(), ": no such file",
+                              std::filesystem::exists(directory / "params.json", ignored)
+                                  ? "; params.json there is of another format: download the "
+                                    "model as transformers has it"
+                                  : "; is it a model directory?"));
   Json config;
   try {
-    config = parse_json(text, path.string());
+    config = parse_json(read_text_file(path, kMaxConfigBytes), path.string());
+  } catch (const DataError& pointer) {
+    throw CheckpointError(pointer.what());
   } catch (const std::invalid_argument& error) {
     throw CheckpointError(error.what());
   }

@@ -30,10 +30,11 @@ std::vector<double> linear(const ModelConfig& config, int64_t) {
                 [&](double f, double) { return f / config.rope_scaling.factor; });
 }
 
-/// NTK-aware: beyond the trained context, theta grows with the sequence.
+/// NTK-aware: beyond the trained context, theta grows with the sequence. Keys in a cache keep the
+/// frequencies of the length at which they came, as in transformers.
 std::vector<double> dynamic(const ModelConfig& config, int64_t length) {
   const auto width = static_cast<double>(config.head_size());
-  const auto trained = static_cast<double>(config.max_position_embeddings);
+  const auto trained = static_cast<double>(config.original_context());
   const double stretch = std::max(1.0, static_cast<double>(length) / trained);
   const double growth = config.rope_scaling.factor * (stretch - 1) + 1;
   return scaled(config.rope_theta * std::pow(growth, width / (width - 2)), config.head_size(),
@@ -95,8 +96,8 @@ const std::array kRopeTypes = {
     RopeType{"linear", &linear, "theta^(-2i/d) / factor", {"factor"}},
     RopeType{"dynamic",
              &dynamic,
-             "theta grows with a sequence beyond max_position_embeddings",
-             {"factor"},
+             "theta grows with a sequence beyond original_max_position_embeddings",
+             {"factor", "original_max_position_embeddings"},
              nullptr,
              /*depends_on_length=*/true},
     RopeType{"llama3",
@@ -131,7 +132,7 @@ RopeTable make_rope_table(const ModelConfig& config, int64_t length,
 }
 
 bool table_serves(const ModelConfig& config, int64_t size, int64_t length) {
-  const int64_t trained = config.max_position_embeddings;
+  const int64_t trained = config.original_context();
   return size >= length && (!type_of(config).depends_on_length ||
                             std::max(size, trained) == std::max(length, trained));
 }

@@ -259,7 +259,8 @@ TEST_F(Load, ReportsAllMistakesAtOnce) {
       "x.yaml:6: optimizer.name is 'AdamW'; allowed: adam, adamw; did you mean 'adamw'?\n"
       "x.yaml:7: lr_scheduler.min_lr_ratio is 0.5, but has no effect: it counts where "
       "lr_scheduler.type is cosine or wsd (it is constant); remove it, or change that\n"
-      "x.yaml:8: data.sequence_length is 1000000; raise model.max_position_embeddings (2048)");
+      "x.yaml:8: data.sequence_length is 1000000, and the model's longest context 2048; raise "
+      "model.max_position_embeddings (2048)");
   EXPECT_EQ(error_of("smoke", {{"train.seed", "x"}, {"lr", "1"}}),
             "command line: train.seed is x; allowed: a whole number, at least 0; write a whole "
             "number in decimal digits\n"

@@ -8,16 +8,14 @@
 
 #include "fathom/base/error.h"
 #include "fathom/base/json.h"
+#include "io/config_texts.h"
 #include "io/fields_json.h"
-#include "io/model_choices.h"
 #include "io/temporary_directory.h"
 
 namespace fathom {
 namespace {
 
 using testing::HasSubstr;
-
-const Choices kChoices = model_choices();
 
 /// A config whose every value differs from its default.
 ModelConfig unusual_model() {
@@ -48,13 +46,6 @@ ModelConfig unusual_model() {
   return model;
 }
 
-ModelDescription described(const ModelConfig& model, ModelForm form) {
-  ModelDescription description;
-  description.model = model;
-  description.form = form;
-  return description;
-}
-
 /// Every key, also those that a test of its own doesn't name.
 void expect_equal(const ModelConfig& a, const ModelConfig& b) {
   const auto values = [](ModelConfig model) {
@@ -63,27 +54,6 @@ void expect_equal(const ModelConfig& a, const ModelConfig& b) {
     return fields_to_json(fields, "model");
   };
   EXPECT_EQ(values(a), values(b));
-}
-
-/// Reads a config.json of the given text.
-SavedModelConfig read(const std::string& text) {
-  const TemporaryDirectory directory;
-  write_file(directory / "config.json", text);
-  return read_model_config(directory.path(), kChoices);
-}
-
-std::string refusal(const Json& config) {
-  return message_of<CheckpointError>([&] { read(config.dump()); });
-}
-
-const Json kLlama = Json::parse(R"({
-  "architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": 320,
-  "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4})");
-
-Json llama_with(const std::string& key, const Json& value) {
-  Json config = kLlama;
-  config[key] = value;
-  return config;
 }
 
 TEST(ConfigJson, BringsBackEveryKeyOfTheModelExactly) {
@@ -238,20 +208,6 @@ TEST(ReadModelConfig, GivesAQwen2BiasesOnAllButTheOutput) {
   EXPECT_EQ(saved.model_type, "qwen2");
 }
 
-TEST(ReadModelConfig, TakesASlidingWindowThatNoContextLeaves) {
-  Json config = llama_with("model_type", "mistral");
-  config["architectures"] = {"MistralForCausalLM"};
-  config["num_key_value_heads"] = 4;
-  EXPECT_THAT(refusal(config), HasSubstr("sliding_window is 4096; only full attention"));
-  config["sliding_window"] = nullptr;
-  EXPECT_EQ(read(config.dump()).model.max_position_embeddings, 131072);
-  config["sliding_window"] = 64;
-  config["max_position_embeddings"] = 64;
-  EXPECT_EQ(read(config.dump()).model_type, "mistral");
-  config["max_position_embeddings"] = 65;
-  EXPECT_THAT(refusal(config), HasSubstr("model.max_position_embeddings=64 limits them to it"));
-}
-
 TEST(ReadModelConfig, TakesOverridesForWhatAPlainConfigCantSay) {
   const TemporaryDirectory directory;
   const auto read_with = [&](const Json& config, const std::vector<Override>& overrides) {
@@ -270,50 +226,6 @@ TEST(ReadModelConfig, TakesOverridesForWhatAPlainConfigCantSay) {
   const Json ours = Json::parse(config_json(described(ModelConfig(), ModelForm::pre), kChoices));
   EXPECT_THAT(message_of<CheckpointError>([&] { read_with(ours, lns); }),
               HasSubstr("has a block \"fathom\", which says all of the model"));
-}
-
-TEST(ReadModelConfig, RefusesWhatItWouldComputeDifferently) {
-  const struct {
-    std::string key;
-    Json value;
-    std::string reason;
-  } cases[] = {
-      {"architectures",
-       {"MistralForCausalLM"},
-       "architectures is \"MistralForCausalLM\"; with model_type llama it must be "
-       "LlamaForCausalLM"},
-      {"architectures", {"LlamaForSequenceClassification"}, "architectures is \"LlamaForSeq"},
-      {"model_type", "gpt2",
-       "model_type is \"gpt2\"; supported: llama, mistral, qwen2, qwen3, olmo2"},
-      {"model_type", nullptr, "model_type is null"},
-      {"model_type", "fathom", "model_type is \"fathom\""},
-      {"model_type", "mixtral", "model_type is \"mixtral\""},
-      {"model_type", 1, "model_type is 1"},
-      {"eos_token_id", "two", "eos_token_id is \"two\"; allowed: a token id"},
-      {"hidden_act", "gelu", "hidden_act is \"gelu\"; only \"silu\" is supported"},
-      {"mlp_bias", true, "mlp_bias is true"},
-      {"attention_dropout", 0.1, "attention_dropout is 0.1"},
-      {"partial_rotary_factor", 0.5, "partial_rotary_factor is 0.5"},
-      {"sliding_window", 4096, "sliding_window is 4096"},
-      {"layer_types", {"full_attention", "sliding_attention"}, "layer_types is \"sliding"},
-      {"quantization_config", {{"bits", 4}}, "quantization_config is {\"bits\":4}"},
-      {"auto_map", {{"AutoModel", "x.y"}}, "auto_map is"},
-      {"rope_scaling",
-       {{"rope_type", "longrope"}, {"factor", 2.0}},
-       "model.rope_scaling.rope_type is 'longrope'; allowed: default, linear, llama3"},
-      {"rope_scaling",
-       {{"rope_type", "linear"}, {"short_factor", {2.0}}},
-       "unknown key 'model.rope_scaling.short_factor'"},
-      {"rope_parameters",
-       {{"rope_type", "default"}, {"partial_rotary_factor", 0.5}},
-       "rope_parameters.partial_rotary_factor is 0.5"},
-      {"rope_scaling", 2.0, "rope_scaling is 2.0; it must be an object"},
-      {"rope_parameters",
-       {{"full_attention", {{"rope_theta", 1e4}}}},
-       "unknown key 'model.rope_scaling.full_attention'"},
-  };
-  for (const auto& bad : cases)
-    EXPECT_THAT(refusal(llama_with(bad.key, bad.value)), HasSubstr(bad.reason)) << bad.key;
 }
 
 TEST(ReadModelConfig, RefusesValuesThatMakeNoModel) {
@@ -337,32 +249,6 @@ TEST(ReadModelConfig, RefusesValuesThatMakeNoModel) {
   };
   for (const auto& bad : cases)
     EXPECT_THAT(refusal(llama_with(bad.key, bad.value)), HasSubstr(bad.reason)) << bad.key;
-}
-
-TEST(ReadModelConfig, RefusesABlockThatIsDamagedNewerOrContradicted) {
-  const Json good = Json::parse(config_json(described(ModelConfig(), ModelForm::pre), kChoices));
-  const auto refused = [&](const auto& change) {
-    Json config = good;
-    change(config);
-    return refusal(config);
-  };
-  EXPECT_EQ(refused([](Json&) {}), "(nothing was thrown)");
-  EXPECT_THAT(refused([](Json& c) { c["fathom"] = 1; }), HasSubstr("fathom isn't an object"));
-  EXPECT_THAT(refused([](Json& c) { c["fathom"]["version"] = 2; }),
-              HasSubstr("fathom.version is 2; this Fathom reads 1"));
-  EXPECT_THAT(refused([](Json& c) { c["fathom"]["scale"] = 2; }),
-              HasSubstr("unknown key 'fathom.scale'"));
-  EXPECT_THAT(refused([](Json& c) { c["fathom"]["norm_scale"] = true; }),
-              HasSubstr("fathom.norm_scale is true; allowed: folded, none"));
-  EXPECT_THAT(refused([](Json& c) { c["fathom"].erase("model"); }), HasSubstr("key is missing"));
-  EXPECT_THAT(refused([](Json& c) { c["fathom"]["model"]["norm"]["placment"] = "pre"; }),
-              HasSubstr("unknown key 'model.norm.placment'; did you mean 'model.norm.placement'?"));
-  EXPECT_THAT(refused([](Json& c) { c["fathom"]["model"]["norm"]["placement"] = "lsn"; }),
-              HasSubstr("model.norm.placement is 'lsn'; allowed: pre, mix, lns"));
-  EXPECT_THAT(refused([](Json& c) { c["hidden_size"] = 384; }),
-              HasSubstr("hidden_size is 384, but the block fathom says 768: change both"));
-  EXPECT_THAT(refused([](Json& c) { c["tie_word_embeddings"] = true; }),
-              HasSubstr("tie_word_embeddings is true, but the block fathom says false"));
 }
 
 TEST(ReadModelConfig, SaysWhatIsWrongWithTheFile) {

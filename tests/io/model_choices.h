@@ -15,7 +15,7 @@ inline Choices model_choices() {
             {"linear", {"factor"}},
             {"llama3",
              {"factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"}},
-            {"dynamic", {"factor"}},
+            {"dynamic", {"factor", "original_max_position_embeddings"}},
             {"yarn",
              {"factor", "original_max_position_embeddings", "beta_fast", "beta_slow",
               "attention_factor", "mscale", "mscale_all_dim", "truncate"}}}}};

@@ -15,8 +15,7 @@ namespace fathom {
 /// Sequential reader. Opens regular files only, so that a FIFO or a device can't hang the program.
 class InputFile {
  public:
-  /// @throws DiskError naming the path: missing, unreadable, not a regular file; DataError for what
-  /// Git LFS or git-annex leave in place of a file that they haven't fetched
+  /// @throws DiskError: missing, unreadable, not a regular file; DataError: a pointer of Git LFS
   explicit InputFile(const std::filesystem::path& path);
   ~InputFile();
   InputFile(const InputFile&) = delete;
@@ -32,8 +31,7 @@ class InputFile {
   uint64_t size_;
 };
 
-/// The whole of a text file of at most `limit` bytes. @throws DiskError, also when it is larger,
-/// and DataError as InputFile does
+/// The whole of a text file of at most `limit` bytes. @throws as InputFile, also when it is larger
 std::string read_text_file(const std::filesystem::path& path, uint64_t limit);
 
 /// Whether the process may hold so many files open beside what else it needs, three times over.
@@ -42,7 +40,7 @@ bool may_hold_open(size_t num_files);
 /// A read-only memory map of a regular file; an empty file maps to an empty span.
 class MappedFile {
  public:
-  /// @throws DiskError and DataError as InputFile does
+  /// @throws as InputFile
   explicit MappedFile(const std::filesystem::path& path);
   ~MappedFile();
   MappedFile(MappedFile&& other) noexcept;

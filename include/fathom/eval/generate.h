@@ -31,7 +31,7 @@ int64_t sample_token(const torch::Tensor& logits_V, const SamplingOptions& optio
 /// @param ends each stops before max_new_tokens when drawn; it isn't returned
 /// @param on_token called with each new token
 /// @returns the new tokens
-/// @throws ConfigError if prompt and new tokens exceed the model's max_position_embeddings
+/// @throws ConfigError if prompt and new tokens exceed the model's longest context
 std::vector<int32_t> generate(Llama& model, const std::vector<int32_t>& prompt,
                               const std::vector<int64_t>& ends, const SamplingOptions& options,
                               const std::function<void(int32_t)>& on_token, const StopFlag& stop);

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "fathom/base/json.h"
+#include "fathom/base/log.h"
 #include "fathom/config/load.h"
 
 namespace fathom {
@@ -112,7 +113,14 @@ struct SavedModelConfig {
   std::string model_type = {};  ///< as in ModelDescription; "" for "fathom"
   SpecialTokens tokens = {};
   Json plan = {};  ///< null where the directory has none: model says it all
+  /// Keys of a config.json without a block that say something and change nothing: transformers
+  /// doesn't follow them either, or only in training.
+  std::vector<std::string> read_over = {};
 };
+
+/// One line that names `read_over`, where there is any.
+void warn_of_read_over(const std::filesystem::path& directory, const SavedModelConfig& saved,
+                       const Log& log);
 
 /// Reads DIRECTORY/config.json: the block "fathom", or without it one of the architectures of
 /// transformers that Fathom computes (README.md lists them).
@@ -122,7 +130,8 @@ struct SavedModelConfig {
 /// @throws CheckpointError naming the key: another architecture, anything that changes what the
 /// model computes and isn't supported (a sliding window, other activations, biases in the
 /// feed-forward, other RoPE types, quantized weights, code of its own), values out of range, or a
-/// block that contradicts the keys around it; ConfigError for overrides; DiskError
+/// block that contradicts a key around it that decides what the model computes; ConfigError for
+/// overrides; DiskError
 SavedModelConfig read_model_config(const std::filesystem::path& directory, const Choices& choices,
                                    const std::vector<Override>& overrides = {});
 

@@ -21,7 +21,7 @@ struct RopeType {
   std::string_view formula;
   std::vector<std::string> options;  ///< keys of model.rope_scaling that it reads
   double (*attention_factor)(const RopeScalingConfig&) = nullptr;  ///< of cos and sin; null: 1
-  bool depends_on_length = false;  ///< beyond max_position_embeddings
+  bool depends_on_length = false;                                  ///< beyond the original context
 };
 
 /// All types that `model.rope_scaling.rope_type` can name.
