@@ -7,6 +7,8 @@
 #include <limits>
 #include <random>
 
+#include "base/test_seed.h"
+
 namespace fathom {
 namespace {
 
@@ -85,7 +87,7 @@ TEST(FormatNumber, IsTheShortestTextThatEveryYamlReaderTakesForANumber) {
 }
 
 TEST(FormatNumber, ReadsBackExactlyForRandomBitPatterns) {
-  std::mt19937_64 random(1);
+  std::mt19937_64 random(test_seed());
   for (int i = 0; i < 100000; ++i) {
     const uint64_t bits = random();
     double value = 0;

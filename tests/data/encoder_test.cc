@@ -1,5 +1,6 @@
 #include "data/encoder.h"
 
+#include "base/test_seed.h"
 #include "data/test_data.h"
 
 namespace fathom {
@@ -39,7 +40,7 @@ std::string random_text(std::mt19937& random, size_t size) {
 
 void expect_the_same_ids(const Tokenizer& tokenizer) {
   Encoder encoder(tokenizer);
-  std::mt19937 random(11);
+  std::mt19937 random(test_seed());
   for (int i = 0; i < 400; ++i) {
     std::string text = random_text(random, random() % 60);
     if (i % 10 == 0) text += "\xE2\x96\x81 x";

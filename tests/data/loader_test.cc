@@ -3,6 +3,7 @@
 #include <map>
 #include <thread>
 
+#include "base/test_seed.h"
 #include "data/test_data.h"
 
 namespace fathom {
@@ -108,7 +109,7 @@ Rows::Count counted(const Batch& batch) {
 
 TEST(Rows, CountsFromTheIndexAreThoseOfTheRows) {
   const TemporaryFolder folder;
-  std::mt19937 random(2);
+  std::mt19937 random(test_seed());
   for (int trial = 0; trial < 60; ++trial) {
     std::vector<int> sizes(1 + random() % 12);
     for (int& size : sizes) size = 1 + static_cast<int>(random() % 9);
@@ -161,7 +162,7 @@ std::vector<TokenFile> corpus(const TemporaryFolder& folder) {
     files.push_back(TokenFile::open(folder / "b.tokens"));
     return files;
   }
-  std::mt19937 random(1);
+  std::mt19937 random(test_seed());
   std::vector<int> sizes(150);
   for (int& size : sizes) size = 2 + static_cast<int>(random() % 30);
   files.push_back(token_file(folder, "a.tokens", numbered(sizes)));

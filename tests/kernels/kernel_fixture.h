@@ -6,21 +6,16 @@
 #include <torch/types.h>
 
 #include <filesystem>
-#include <memory>
-#include <random>
 #include <vector>
 
+#include "base/test_seed.h"
 #include "fathom/base/error.h"
 #include "fathom/kernels/choice.h"
 #include "fathom/kernels/cuda_library.h"
 #include "kernels/dispatch.h"
+#include "kernels/formulas.h"
 
 namespace fathom {
-
-struct Tolerance {
-  torch::ScalarType dtype;
-  double value;  // relative, of the whole tensor
-};
 
 #ifdef FATHOM_EMULATED_CUDA
 extern "C" const RowKernels* fathom_cuda_row_kernels();  // on tests/kernels/cuda_emulator
@@ -48,24 +43,12 @@ inline std::vector<Version> versions() {
   return all;
 }
 
-inline torch::Tensor leaf(const torch::Tensor& value, torch::ScalarType dtype) {
-  return value.detach().to(dtype).clone().set_requires_grad(true);
-}
-
-/// Of a tensor on any device, from one on the CPU in float64.
-inline double relative_error(const torch::Tensor& value, const torch::Tensor& expected) {
-  const torch::Tensor here = value.detach().cpu().to(torch::kFloat64);
-  return ((here - expected).norm() / expected.norm().clamp_min(1e-300)).item<double>();
-}
-
-/// Inputs are new in each run; a failure shows their seed.
-class KernelTest : public testing::TestWithParam<std::tuple<Tolerance, Version>> {
+class KernelTest : public testing::TestWithParam<std::tuple<torch::ScalarType, Version>> {
  protected:
   void SetUp() override {
+    if (!runs_case()) GTEST_SKIP();
     if (version().device == torch::kCUDA) cuda_library();
-    const uint64_t seed = std::random_device{}();
-    torch::manual_seed(seed);
-    trace_ = std::make_unique<testing::ScopedTrace>(__FILE__, __LINE__, cat("seed ", seed));
+    torch::manual_seed(test_seed());
     at::set_num_threads(version().threads);
     set_kernels(version().kernels);
     set_row_kernels(torch::kCPU, version().cpu_loops);
@@ -77,8 +60,7 @@ class KernelTest : public testing::TestWithParam<std::tuple<Tolerance, Version>>
   }
 
   const Version& version() const { return std::get<Version>(GetParam()); }
-  double tolerance() const { return std::get<Tolerance>(GetParam()).value; }
-  torch::ScalarType dtype() const { return std::get<Tolerance>(GetParam()).dtype; }
+  torch::ScalarType dtype() const { return std::get<torch::ScalarType>(GetParam()); }
 
   /// Normal numbers in float64, as the kernel will see them: rounding them isn't its error.
   torch::Tensor random(at::IntArrayRef shape) const {
@@ -95,26 +77,33 @@ class KernelTest : public testing::TestWithParam<std::tuple<Tolerance, Version>>
   torch::ScalarType wide() const {
     return dtype() == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32;
   }
-  void expect_close(const char* what, const torch::Tensor& value, const torch::Tensor& expected) {
-    EXPECT_EQ(value.scalar_type(), dtype()) << what;
-    EXPECT_LE(relative_error(value, expected), tolerance()) << what;
+  template <typename Formula>
+  Expected expected(const Formula& formula) const {
+    return expected_of(formula, dtype());
+  }
+  /// Expects the results of a kernel, in the formula's order; sums have up to `terms` terms.
+  void expect_all_close(const std::vector<const char*>& names,
+                        const std::vector<torch::Tensor>& values, const Expected& exact,
+                        int64_t terms) const {
+    ASSERT_EQ(values.size(), exact.values.size());
+    for (size_t i = 0; i < values.size(); ++i) {
+      EXPECT_EQ(values[i].scalar_type(), dtype()) << names[i];
+      expect_close(names[i], values[i], exact, i, {.stored = dtype(), .terms = terms});
+    }
   }
 
  private:
   int threads_before_ = at::get_num_threads();
-  std::unique_ptr<testing::ScopedTrace> trace_;
 };
 
 inline auto every_version() {
-  return testing::Combine(
-      testing::Values(Tolerance{torch::kFloat64, 1e-13}, Tolerance{torch::kFloat32, 2e-6},
-                      Tolerance{torch::kBFloat16, 2e-2}),
-      testing::ValuesIn(versions()));
+  return testing::Combine(testing::Values(torch::kFloat64, torch::kFloat32, torch::kBFloat16),
+                          testing::ValuesIn(versions()));
 }
 
 inline std::string name_of_version(
-    const testing::TestParamInfo<std::tuple<Tolerance, Version>>& test) {
-  return cat(c10::toString(std::get<Tolerance>(test.param).dtype),
+    const testing::TestParamInfo<std::tuple<torch::ScalarType, Version>>& test) {
+  return cat(c10::toString(std::get<torch::ScalarType>(test.param)),
              std::get<Version>(test.param).name);
 }
 

@@ -3,6 +3,7 @@
 import gzip
 import os
 import pathlib
+import random
 import resource
 import subprocess
 import tempfile
@@ -70,7 +71,7 @@ def data(runs):
     expect(runs.run("prepare", "smoke", "--tokenizer", runs.tokenizer, "--output", "never"), 2, "smoke", "data.tokenizer")
     expect(runs.run("prepare", runs.text, "--tokenizer", runs.tokenizer), 2, "--output")
     with_data("truncated.json.gz", packed[: len(packed) // 2], "truncated.json.gz", "truncated")
-    with_data("garbage.gz", os.urandom(4000), "garbage.gz")
+    with_data("garbage.gz", random.Random(support.seed()).randbytes(4000), "garbage.gz")
     with_data("lines.jsonl", b'{"text": "a"}\n{"text": \n', "lines.jsonl:2")
     with_data("field.jsonl", b'{"txt": "a"}\n', "field.jsonl:1", "text")
     with_data("latin.txt", b"fine\nna\xefve\n", "latin.txt:2", "data.on_invalid_utf8")

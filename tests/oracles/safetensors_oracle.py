@@ -119,7 +119,7 @@ def check_refusals(tool, directory, rng):
 
 
 def main():
-    arguments = support.arguments(__doc__, seed=1)
+    arguments = support.arguments(__doc__, seed=support.seed())
     rng = random.Random(arguments.seed)
     with tempfile.TemporaryDirectory() as name:
         check_copies(arguments.tool, pathlib.Path(name), rng)

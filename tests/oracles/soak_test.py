@@ -12,7 +12,7 @@ import soak  # noqa: E402  (needs the path above)
 CASES = ("kills", "kills-before-calls", "failing-calls", "full-disk", "damaged-checkpoints", "damaged-token-files",
          "lost-ranks")
 
-options = support.arguments(__doc__, seed=1, tries=2)
+options = support.arguments(__doc__, seed=support.seed(), tries=2)
 with tempfile.TemporaryDirectory() as folder:
     cases = [argument for case in CASES for argument in ("--only", case)]
     sys.exit(soak.main(["--build", str(options.train_llm.parent), "--output", folder, "--seed", str(options.seed),

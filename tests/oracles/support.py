@@ -7,6 +7,7 @@ same arguments; a script takes the ones it needs:
 
 import argparse
 import importlib
+import os
 import pathlib
 import sys
 
@@ -31,10 +32,15 @@ def require(module):
         skip(f"{error}; scripts/setup.sh installs it")
 
 
+def seed():
+    """Of a test's random inputs: always the same, or FATHOM_TEST_SEED, as tests/base/test_seed.h has it."""
+    return int(os.environ.get("FATHOM_TEST_SEED", 1))
+
+
 def arguments(description, **extra):
     """The paths that CTest passes, checked where the script is run by hand.
 
-    extra: further options, name = default, e.g. seed=1.
+    extra: further options, name = default, e.g. seed=support.seed().
     """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--train-llm", type=pathlib.Path, help="the program under test")

@@ -49,19 +49,29 @@ void run(const AdamStep& step, std::vector<Parameter>& parameters) {
 
 struct Update {
   double w, m, v;
+  double w_magnitude, m_magnitude, v_magnitude;  // of what is added up to them
 };
 
 Update expected_update(const AdamStep& s, const Parameter& p, int64_t i) {
-  double w = p.w.get(i), g = p.g.get(i) / *s.gradient_divisor;
-  if (s.decoupled_decay)
+  double w = p.w.get(i), g = p.g.get(i) / *s.gradient_divisor, g_magnitude = std::abs(g);
+  if (s.decoupled_decay) {
     w *= 1.0 - double{*s.lr} * s.weight_decay;
-  else
+  } else {
     g += s.weight_decay * w;
+    g_magnitude += std::abs(s.weight_decay * w);
+  }
   const double m = s.beta1 * p.m.get(i) + (1.0 - s.beta1) * g;
   const double v = s.beta2 * p.v.get(i) + (1.0 - s.beta2) * g * g;
   const double m_hat = m / (1.0 - std::pow(s.beta1, *s.step));
   const double v_hat = v / (1.0 - std::pow(s.beta2, *s.step));
-  return {w - *s.lr * m_hat / (std::sqrt(v_hat) + s.eps), m, v};
+  const double m_magnitude = std::abs(s.beta1 * p.m.get(i)) + (1.0 - s.beta1) * g_magnitude;
+  const double rate = *s.lr / (std::sqrt(v_hat) + s.eps);
+  return {.w = w - rate * m_hat,
+          .m = m,
+          .v = v,
+          .w_magnitude = std::abs(w) + rate * m_magnitude / (1.0 - std::pow(s.beta1, *s.step)),
+          .m_magnitude = m_magnitude,
+          .v_magnitude = s.beta2 * p.v.get(i) + (1.0 - s.beta2) * g_magnitude * g_magnitude};
 }
 
 /// More tensors than one launch takes, of sizes around what a block and a pack take.
@@ -78,17 +88,18 @@ void expect_formula(const AdamStep& step, const std::vector<Parameter>& before,
   for (size_t p = 0; p < before.size(); ++p)
     for (int64_t i = 0; i < before[p].w.size(); ++i) {
       const Update expected = expected_update(step, before[p], i);
-      expect_number(after[p].w, i, expected.w, 1.0, "parameter");
-      expect_number(after[p].m, i, expected.m, std::abs(expected.m) + 0.1, "first moment");
-      expect_number(after[p].v, i, expected.v, expected.v, "second moment");
+      expect_number(after[p].w, i, expected.w, expected.w_magnitude, "parameter");
+      expect_number(after[p].m, i, expected.m, expected.m_magnitude, "first moment");
+      expect_number(after[p].v, i, expected.v, expected.v_magnitude, "second moment");
     }
 }
 
 TEST(CudaAdam, IsTheFormulaForManyTensorsWithBothKindsOfDecay) {
-  std::mt19937 random(9);
+  std::mt19937 random(test_seed());
   for (const NumberType type : kBothTypes)
     for (const bool decoupled : {true, false})
       for (const float step_number : {1.0F, 3.0F, 5000.0F}) {
+        if (!runs_case()) continue;
         SCOPED_TRACE(name_of(type) + (decoupled ? ", decoupled" : "") + ", step " +
                      std::to_string(step_number));
         Scalars scalars;
@@ -104,7 +115,7 @@ TEST(CudaAdam, IsTheFormulaForManyTensorsWithBothKindsOfDecay) {
 }
 
 TEST(CudaAdam, ChangesNothingWhereTheStepIsSkipped) {
-  std::mt19937 random(10);
+  std::mt19937 random(test_seed());
   for (const NumberType type : kBothTypes) {
     Scalars scalars;
     scalars.skip = 1.0F;
@@ -120,7 +131,7 @@ constexpr int64_t kMany = 200000;
 
 /// `kMany` elements with the same numbers, so that only the rounding differs.
 std::vector<Parameter> equal_elements() {
-  std::mt19937 random(11);
+  std::mt19937 random(test_seed());
   std::vector<Parameter> all(1, Parameter(NumberType::bfloat16, kMany, 0, random));
   for (int64_t i = 0; i < kMany; ++i) {
     all[0].w.set(i, -0.7);
@@ -182,7 +193,7 @@ TEST(CudaAdam, StochasticRoundingHasTheOddsOfTheDistanceForParameterAndBothMomen
 }
 
 TEST(CudaAdam, StochasticRoundingIsTheSameForTheSameKeyAndStepAlone) {
-  std::mt19937 random(12);
+  std::mt19937 random(test_seed());
   Scalars scalars;
   AdamStep step = step_of(scalars, NumberType::bfloat16);
   step.stochastic_rounding = true;

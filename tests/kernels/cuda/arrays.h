@@ -3,14 +3,18 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <random>
 #include <string>
 #include <vector>
 
+#include "base/rounding.h"
+#include "base/test_seed.h"
 #include "kernels/row_kernels.h"
 
 extern "C" const fathom::RowKernels* fathom_cuda_row_kernels();
@@ -25,7 +29,7 @@ inline std::string name_of(NumberType type) {
 
 /// The largest relative error of rounding to a type.
 inline double half_ulp(NumberType type) {
-  return std::ldexp(1.0, type == NumberType::float32 ? -24 : -8);
+  return unit_roundoff(type == NumberType::float32 ? 24 : 8);
 }
 
 /// The nearest number of a type, ties to even.
@@ -82,13 +86,28 @@ class Array {
   std::vector<std::byte> bytes_;
 };
 
-/// Expects number i to be `expected`, rounded, but for float32 arithmetic with terms of
-/// `magnitude`.
+/// Roundings of float32 in a formula without its sums. exp, sqrt and division count as some.
+constexpr double kRoundings = 16;
+
+/// Whether a number is `expected`, rounded to its type, but for float32 arithmetic before.
+/// @param magnitude of what was added up to it, each taken as positive
+/// @param of_sums roundings_of_sum() of the longer sums on the way, times their magnitudes
+inline bool is_number(double number, NumberType type, double expected, double magnitude,
+                      double of_sums) {
+  const double arithmetic = (kRoundings * magnitude + of_sums) * unit_roundoff(24);
+  const double underflow = 100 * double{std::numeric_limits<float>::min()};
+  return std::abs(number - expected) <=
+         half_ulp(type) * std::abs(expected) + arithmetic + underflow;
+}
+
+/// Expects it, and that a number which is off by a twentieth wouldn't be taken for it.
 inline void expect_number(const Array& array, int64_t i, double expected, double magnitude,
-                          const std::string& what) {
-  const double bound = half_ulp(array.type()) * std::abs(expected) + 2e-6 * magnitude;
-  if (!(std::abs(array.get(i) - expected) <= bound))
+                          const std::string& what, double of_sums = 0.0) {
+  if (!is_number(array.get(i), array.type(), expected, magnitude, of_sums))
     ADD_FAILURE() << what << "[" << i << "] is " << array.get(i) << ", not " << expected;
+  if (std::abs(expected) > std::max(magnitude / 100, 1e-30) &&
+      is_number(expected * 1.05, array.type(), expected, magnitude, of_sums))
+    ADD_FAILURE() << what << "[" << i << "]: a twentieth more passes for " << expected;
 }
 
 }  // namespace fathom

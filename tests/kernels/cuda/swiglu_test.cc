@@ -34,7 +34,7 @@ void check(NumberType type, int64_t rows, int64_t width, int64_t offset, std::mt
 }
 
 TEST(CudaSwiglu, BothPassesAreTheFormulaForAnyWidthTypeAndAlignment) {
-  std::mt19937 random(3);
+  std::mt19937 random(test_seed());
   for (const NumberType type : kBothTypes)
     for (const int64_t width : kWidths)
       for (const int64_t offset : {0, 1}) {
