@@ -9,6 +9,7 @@
 
 #include "fathom/base/error.h"
 #include "fathom/base/number.h"
+#include "fathom/base/quote.h"
 #include "fathom/base/terminal.h"
 #include "fathom/data/tokenizer.h"
 #include "fathom/io/hugging_face.h"
@@ -255,8 +256,11 @@ std::string shell_quoted(const std::string& word) {
   return cat("'", quoted.str(), "'");
 }
 
-void write_stdout(std::string_view text, const StopFlag& stop) {
+void write_stdout(std::string_view text_in, const StopFlag& stop) {
   end_bar();
+  const bool terminal = ::isatty(STDOUT_FILENO) == 1;
+  const std::string escaped = terminal ? printable(text_in, "\n\t") : "";
+  std::string_view text = terminal ? escaped : text_in;
   while (!text.empty()) {
     const ssize_t n = ::write(STDOUT_FILENO, text.data(), text.size());
     if (n < 0 && errno == EINTR) {

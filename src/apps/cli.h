@@ -55,7 +55,7 @@ struct Command {
 /// A word as a shell reads it back.
 std::string shell_quoted(const std::string& word);
 
-/// Writes all of `text` to stdout.
+/// Writes all of `text` to stdout; what would drive a terminal is escaped where stdout is one.
 /// @throws DiskError: a closed pipe or a full disk loses what the command is for. (Progress and
 /// messages go to stderr, through Log and Progress, and never fail.)
 /// @throws Interrupted when a signal interrupts the wait

@@ -35,7 +35,7 @@ std::vector<ProbeInfo> chosen_probes(const Invocation& invocation) {
   return chosen;
 }
 
-/// Nested arrays in the tensor's shape; what JSON has no number for becomes null.
+/// Nested arrays in the tensor's shape.
 Json to_json(const torch::Tensor& values) {
   if (values.dim() == 0) return values.item<double>();
   Json array = Json::array();
@@ -65,6 +65,7 @@ int run(Invocation& invocation) {
     const Measurement measured =
         measure(on.model, *probe, evaluation_batches(on.files, on.data, on.rows_per_batch),
                 invocation.stop());
+    require_finite(on.directory, row.name, measured.values.isfinite().all().item<bool>());
     json["probes"].push_back(
         {{"name", row.name}, {"tokens", measured.targets}, {"values", to_json(measured.values)}});
     text += cat(row.name, " on ", measured.targets, " tokens: ", row.formula, "\n");

@@ -1,5 +1,7 @@
 // train-llm eval: perplexity of a model on any text or token files.
 
+#include <cmath>
+
 #include "apps/commands.h"
 #include "apps/model_on_text.h"
 #include "apps/text_settings.h"
@@ -17,6 +19,7 @@ int run(Invocation& invocation) {
   report_evaluation(on.files, on.data, "--text", invocation.log());
   const Perplexity result =
       score(on.model, on.files, on.data, on.rows_per_batch, invocation.stop());
+  require_finite(on.directory, "val/ppl", std::isfinite(result.perplexity()));
   if (invocation.has("json")) {
     const Json json = {{"model", on.directory.string()},
                        {"data", settings_json(on.data)},

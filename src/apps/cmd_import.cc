@@ -7,6 +7,7 @@
 #include "fathom/base/json.h"
 #include "fathom/base/names.h"
 #include "fathom/base/number.h"
+#include "fathom/io/checkpoint_directory.h"
 #include "fathom/io/model_files.h"
 
 namespace fathom {
@@ -70,6 +71,7 @@ int run_import(Invocation& invocation) {
     if (!override.path.starts_with("model."))
       throw ConfigError(cat(override.path, " is no key of the model; only model.KEY=VALUE counts"));
   }
+  warn_of_edits(invocation.arguments()[0], invocation.log());
   return report(invocation,
                 copy_model(invocation.arguments()[0], output, {.overrides = invocation.overrides()},
                            invocation.choices(), invocation.stop()));

@@ -19,6 +19,7 @@
 #include "apps/threads.h"
 #include "fathom/base/cores.h"
 #include "fathom/base/error.h"
+#include "fathom/base/quote.h"
 #include "fathom/config/errors.h"
 #include "fathom/train/choices.h"
 
@@ -91,7 +92,7 @@ int run_command_line(const std::string& program, std::vector<std::string> words,
 int report(std::string message, int exit_code) {
   if (message.empty()) return exit_code;
   std::replace(message.begin(), message.end(), '\n', ' ');
-  std::fprintf(stderr, "train-llm: %s\n", message.c_str());
+  std::fprintf(stderr, "train-llm: %s\n", printable(message).c_str());
   return exit_code;
 }
 

@@ -19,6 +19,13 @@ std::vector<Flag> with_text_flags(std::vector<Flag> flags) {
   return all;
 }
 
+void require_finite(const std::filesystem::path& directory, std::string_view what, bool finite) {
+  if (!finite)
+    throw CheckpointError(cat(directory.string(), ": ", what,
+                              " isn't finite on this text: the model's weights are too large to "
+                              "compute with, so use an earlier checkpoint or another model"));
+}
+
 ModelOnText load_model_on_text(const Invocation& invocation, const std::vector<std::string>& inputs,
                                int64_t tokens) {
   apply_runtime_settings({});

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "apps/run_setup.h"
@@ -19,6 +20,10 @@ struct ModelOnText {
 
 /// Flags that say which text, where the model runs and how rows are made, then `flags`.
 std::vector<Flag> with_text_flags(std::vector<Flag> flags);
+
+/// @param what was measured
+/// @throws CheckpointError naming the directory if it isn't finite: null is no result
+void require_finite(const std::filesystem::path& directory, std::string_view what, bool finite);
 
 /// Loads the model that the first argument names, and prepares text with its tokenizer.
 /// @param inputs text files, folders, globs or token files

@@ -150,6 +150,7 @@ TrainState start_state(const RunConfig& config, const torch::Device& device, con
   TrainState state = make_train_state(config, resolve_plan(config.model), device,
                                       /*start=*/start.empty(), optimizer_shard);
   if (start.empty()) return state;
+  warn_of_edits(start, log);
   require_same_plan(start, state.model->plan(), choices);
   load_weights(start, state.model, choices);
   warn_of_read_over(start, read_model_config(start, choices), log);

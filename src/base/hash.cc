@@ -1,8 +1,11 @@
 #include "fathom/base/hash.h"
 
 #include <openssl/evp.h>
+#define XXH_INLINE_ALL  // no library to link
+#include <xxhash.h>
 
 #include <array>
+#include <cstdio>
 
 #include "fathom/base/error.h"
 #include "fathom/base/file.h"
@@ -40,6 +43,26 @@ std::string Sha256::hex_digest() {
     hex += kHex[digest[i] >> 4];
     hex += kHex[digest[i] & 15];
   }
+  return hex;
+}
+
+struct Checksum::State {
+  XXH3_state_t xxh3;
+};
+
+Checksum::Checksum() : state_(std::make_unique<State>()) { XXH3_64bits_reset(&state_->xxh3); }
+Checksum::~Checksum() = default;
+Checksum::Checksum(Checksum&&) noexcept = default;
+Checksum& Checksum::operator=(Checksum&&) noexcept = default;
+
+void Checksum::update(std::span<const std::byte> bytes) {
+  XXH3_64bits_update(&state_->xxh3, bytes.data(), bytes.size());
+}
+
+std::string Checksum::hex_digest() const {
+  char hex[17];
+  std::snprintf(hex, sizeof hex, "%016llx",
+                static_cast<unsigned long long>(XXH3_64bits_digest(&state_->xxh3)));
   return hex;
 }
 

@@ -7,6 +7,7 @@
 #include <mutex>
 
 #include "fathom/base/error.h"
+#include "fathom/base/quote.h"
 
 namespace fathom {
 namespace {
@@ -49,14 +50,15 @@ std::string_view fit(std::string_view text, size_t columns) {
 
 }  // namespace
 
-void print_line(std::string_view text) {
+void print_line(std::string_view text_in) {
+  const std::string text = printable(text_in);
   const std::lock_guard lock(mutex);
   write_to_stderr(bar.empty() ? cat(text, "\n") : cat(kClearLine, text, "\n", bar));
 }
 
 void draw_bar(std::string_view text) {
   const std::lock_guard lock(mutex);
-  bar = fit(text, terminal_width() - 1);
+  bar = fit(printable(text), terminal_width() - 1);
   write_to_stderr(cat(kClearLine, bar));
 }
 

@@ -7,8 +7,8 @@
 #include <cstring>
 #include <optional>
 
-#include "data/utf8.h"
 #include "fathom/base/error.h"
+#include "fathom/base/utf8.h"
 
 namespace fathom {
 namespace {

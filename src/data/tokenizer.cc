@@ -8,10 +8,10 @@
 #include "data/tokenizer_engine.h"
 #include "data/tokenizer_json/engine.h"
 #include "data/tokenizer_settings.h"
-#include "data/utf8.h"
 #include "fathom/base/error.h"
 #include "fathom/base/file.h"
 #include "fathom/base/hash.h"
+#include "fathom/base/utf8.h"
 
 namespace fathom {
 namespace {

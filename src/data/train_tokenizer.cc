@@ -6,9 +6,9 @@
 #include <queue>
 #include <unordered_map>
 
-#include "data/utf8.h"
 #include "fathom/base/error.h"
 #include "fathom/base/file.h"
+#include "fathom/base/utf8.h"
 #include "fathom/data/sampler.h"
 
 namespace fathom {

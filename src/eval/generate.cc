@@ -13,12 +13,20 @@ namespace fathom {
 int64_t sample_token(const torch::Tensor& logits_V, const SamplingOptions& options,
                      const torch::Generator& generator) {
   torch::Tensor logits = logits_V.to(torch::kCPU, torch::kFloat64);
+  const torch::Tensor largest = logits.max();  // NaN where a logit is
+  if (!largest.isfinite().item<bool>())
+    throw CheckpointError(
+        "the model's logits aren't finite: its weights are too large to compute with, so use an "
+        "earlier checkpoint or another model");
   if (!options.never.empty())
     logits = logits.index_fill(0, torch::tensor(options.never),
                                -std::numeric_limits<double>::infinity());
   if (options.temperature == 0) return logits.argmax().item<int64_t>();
+  // However small the temperature, the largest logit is 0 here and the others go to -infinity. A
+  // denormal one may be 0 for the processor.
+  const double temperature = std::max(options.temperature, std::numeric_limits<double>::min());
   auto [probability, token] =
-      (logits / options.temperature).softmax(0).sort(/*dim=*/0, /*descending=*/true);
+      ((logits - logits.max()) / temperature).softmax(0).sort(/*dim=*/0, /*descending=*/true);
   // A token stays while the more likely ones before it hold less than top_p: the first always does.
   const torch::Tensor before = probability.cumsum(0) - probability;
   probability = probability.masked_fill(before >= options.top_p, 0.0);

@@ -18,6 +18,7 @@ namespace fathom {
 namespace {
 
 constexpr const char* kOptimizer = "optimizer.safetensors";
+constexpr const char* kUnfolded = "unfolded.";
 constexpr const char* kState = "state.json";
 constexpr uint64_t kMaxStateBytes = 16 << 20;
 constexpr uint64_t kOtherFilesBytes = 1 << 20;  // beside tensors and tokenizer, and to spare
@@ -29,8 +30,7 @@ NamedTensors optimizer_tensors(TrainState& state) {
   for (ParameterState& entry : state.optimizer.states()) {
     tensors["first_moment." + entry.name] = entry.first_moment;
     tensors["second_moment." + entry.name] = entry.second_moment;
-    if (factors.count(entry.name) != 0)
-      tensors["unfolded." + entry.name] = entry.parameter.detach();
+    if (factors.count(entry.name) != 0) tensors[kUnfolded + entry.name] = entry.parameter.detach();
   }
   tensors["step_count"] = state.optimizer.step_count();
   return tensors;
@@ -198,9 +198,11 @@ void load_checkpoint(const std::filesystem::path& directory, TrainState& state,
     throw CheckpointError(cat((directory / kState).string(), ": ", error.what()));
   }
   NamedTensors weights = as_stored(named_weights(state.model), form_of(state.model->plan()));
-  read_tensors(directory / kWeightsFile, weights);
+  read_tensors(directory / kWeightsFile, weights, [](const std::string&) { return true; });
   NamedTensors optimizer = optimizer_tensors(state);  // the unfolded gains overwrite the folded
-  read_tensors(directory / kOptimizer, optimizer);
+  // A second moment may have overflown long ago: its weight stands still, and the run goes on.
+  read_tensors(directory / kOptimizer, optimizer,
+               [](const std::string& name) { return name.starts_with(kUnfolded); });
 }
 
 void read_data_settings(const std::filesystem::path& directory, DataConfig& data,

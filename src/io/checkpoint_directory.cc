@@ -130,6 +130,11 @@ bool restore_replaced(const fs::path& root, const Entry& replaced, const StopFla
   return true;
 }
 
+/// model.safetensors, its shards or their index; not what only a resume reads.
+bool is_weights_of_model(std::string_view name) {
+  return name.starts_with("model") && name.find(".safetensors") != std::string_view::npos;
+}
+
 }  // namespace
 
 CheckpointWriter::CheckpointWriter(const fs::path& root, int64_t step) : root_(root), step_(step) {
@@ -201,13 +206,16 @@ std::string CheckpointWriter::settle(const fs::path& replaced) const {
   }
 }
 
-Checkpoint verify(const fs::path& directory, const StopFlag& stop) {
+Checkpoint verify(const fs::path& directory, const StopFlag& stop, Verified what) {
   const Manifest manifest = read_manifest(directory);
   const std::optional<Entry> entry = parse_entry(directory);
   if (entry && entry->step != manifest.step)
     throw CheckpointError(
         cat(directory.string(), ": is of step ", manifest.step, ", by its manifest"));
-  check_files(directory, manifest, stop);
+  for (const auto& [name, file] : manifest.files) {
+    if (what == Verified::all_files || is_weights_of_model(name))
+      check_file(directory, name, file, stop);
+  }
   return {directory, manifest.step};
 }
 
@@ -224,7 +232,7 @@ std::vector<Checkpoint> find_checkpoints(const fs::path& root) {
 
 std::optional<Checkpoint> newest_valid(const fs::path& root,
                                        std::vector<SkippedCheckpoint>& skipped,
-                                       const StopFlag& stop, const Refusal& refuse) {
+                                       const StopFlag& stop, const Refusal& refuse, Verified what) {
   skipped.clear();
   std::vector<Checkpoint> found = find_checkpoints(root);
   std::reverse(found.begin(), found.end());
@@ -234,7 +242,7 @@ std::optional<Checkpoint> newest_valid(const fs::path& root,
       continue;
     }
     try {
-      return verify(checkpoint.directory, stop);
+      return verify(checkpoint.directory, stop, what);
     } catch (const CheckpointError& error) {
       skipped.push_back({checkpoint.directory, error.what()});
     }
@@ -245,6 +253,22 @@ std::optional<Checkpoint> newest_valid(const fs::path& root,
   throw CheckpointError(cat("no checkpoint in ", root.string(),
                             " can be used; move them away to train from scratch. ",
                             join(reasons, "; ")));
+}
+
+void warn_of_edits(const fs::path& directory, const Log& log) {
+  const std::optional<Manifest> manifest = find_manifest(directory);
+  if (!manifest) return;
+  for (const auto& [name, file] : manifest->files) {
+    std::error_code ignored;
+    if (name.ends_with(".safetensors") || !fs::exists(directory / name, ignored)) continue;
+    try {
+      check_file(directory, name, file, StopFlag());
+    } catch (const CheckpointError&) {
+      log.warn(cat((directory / name).string(),
+                   " was changed since this checkpoint was written (manifest.json has another "
+                   "checksum); it is used as it is now"));
+    }
+  }
 }
 
 std::vector<Checkpoint> keep_last(const fs::path& root, int64_t count, const StopFlag& stop) {

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "fathom/base/error.h"
-#include "quote_name.h"
+#include "fathom/base/quote.h"
 
 namespace fathom {
 namespace {

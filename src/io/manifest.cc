@@ -1,20 +1,25 @@
 #include "manifest.h"
 
 #include <algorithm>
+#include <map>
+#include <span>
 #include <stdexcept>
+#include <utility>
 #include <vector>
 
 #include "fathom/base/error.h"
 #include "fathom/base/file.h"
 #include "fathom/base/hash.h"
 #include "fathom/base/json.h"
-#include "quote_name.h"
+#include "fathom/base/quote.h"
+#include "fathom/io/safetensors.h"
 
 namespace fathom {
 namespace {
 
 namespace fs = std::filesystem;
 
+constexpr const char* kFormat = "fathom checkpoint";
 constexpr int64_t kVersion = 1;
 constexpr uint64_t kMaxManifestBytes = 16 << 20;
 
@@ -23,12 +28,68 @@ std::string seal(std::string_view body) {
   return cat("  \"manifest_sha256\": \"", sha256(body), "\"\n}\n");
 }
 
-std::string hash_file(const fs::path& path, const StopFlag& stop) {
+/// Checksums of the consecutive parts of a file of weights, from its bytes in their order.
+class PartChecksums {
+ public:
+  explicit PartChecksums(const SafetensorsFile& file) {
+    parts_.push_back({"", file.header().size(), {}});
+    std::map<const std::byte*, std::string> by_place;
+    for (const auto& [name, tensor] : file.tensors()) {
+      if (tensor.bytes.empty())
+        done_[name] = Checksum().hex_digest();
+      else
+        by_place[tensor.bytes.data()] = name;
+    }
+    for (const auto& [place, name] : by_place)
+      parts_.push_back({name, file.at(name).bytes.size(), {}});
+  }
+
+  void update(std::span<const std::byte> bytes) {
+    while (!bytes.empty() && current_ < parts_.size()) {
+      Part& part = parts_[current_];
+      const auto own = bytes.first(std::min<uint64_t>(bytes.size(), part.left));
+      part.sum.update(own);
+      part.left -= own.size();
+      bytes = bytes.subspan(own.size());
+      if (part.left == 0) ++current_;
+    }
+  }
+
+  void finish(Manifest::File& file) {
+    file.header = parts_[0].sum.hex_digest();
+    for (size_t i = 1; i < parts_.size(); ++i) done_[parts_[i].name] = parts_[i].sum.hex_digest();
+    file.tensors = std::move(done_);
+  }
+
+ private:
+  struct Part {
+    std::string name;
+    uint64_t left;
+    Checksum sum;
+  };
+  std::vector<Part> parts_;
+  size_t current_ = 0;
+  std::map<std::string, std::string, std::less<>> done_;
+};
+
+/// Nothing for what isn't a file of weights.
+std::optional<PartChecksums> parts_of(const fs::path& path) {
+  if (path.extension() != ".safetensors") return std::nullopt;
+  try {
+    return PartChecksums(SafetensorsFile(path));
+  } catch (const CheckpointError&) {
+    return std::nullopt;
+  }
+}
+
+/// @param parts of the same file, or null
+std::string hash_file(const fs::path& path, const StopFlag& stop, PartChecksums* parts = nullptr) {
   InputFile file(path);
   Sha256 hash;
   std::vector<std::byte> buffer(std::clamp<uint64_t>(file.size(), 1, 1 << 20));
   while (const size_t n = file.read(buffer)) {
     hash.update(std::span(buffer).first(n));
+    if (parts != nullptr) parts->update(std::span(buffer).first(n));
     stop.check();
   }
   return hash.hex_digest();
@@ -46,12 +107,17 @@ Manifest from_json(const Json& json) {
   manifest.step = static_cast<int64_t>(whole_number(json, "step"));
   for (const auto& [name, file] : json.at("files").items()) {
     if (!is_bare_name(name)) throw std::invalid_argument(cat("bad file name ", quote_name(name)));
-    manifest.files[name] = {whole_number(file, "size"), file.at("sha256").get<std::string>()};
+    Manifest::File& entry = manifest.files[name];
+    entry = {whole_number(file, "size"), file.at("sha256").get<std::string>()};
+    if (!file.contains("xxh3")) continue;
+    entry.header = file["xxh3"].at("header").get<std::string>();
+    for (const auto& [tensor, sum] : file["xxh3"].at("tensors").items())
+      entry.tensors[tensor] = sum.get<std::string>();
   }
   return manifest;
 }
 
-void check_file(const fs::path& path, const Manifest::File& expected, const StopFlag& stop) {
+void check_content(const fs::path& path, const Manifest::File& expected, const StopFlag& stop) {
   std::error_code error;
   if (!fs::is_regular_file(path, error)) throw CheckpointError("is missing");
   const uint64_t size = fs::file_size(path, error);
@@ -78,7 +144,11 @@ Manifest describe_directory(const fs::path& directory, int64_t step) {
       throw std::logic_error(path.string() + " isn't a regular file");
     const uint64_t size = error ? 0 : entry->file_size(error);
     if (error) break;
-    manifest.files[path.filename().string()] = {size, hash_file(path, StopFlag())};
+    Manifest::File& file = manifest.files[path.filename().string()];
+    file.size = size;
+    std::optional<PartChecksums> parts = parts_of(path);
+    file.sha256 = hash_file(path, StopFlag(), parts ? &*parts : nullptr);
+    if (parts) parts->finish(file);
   }
   if (error) throw_disk_error("can't list", directory.string(), error.value());
   return manifest;
@@ -86,16 +156,33 @@ Manifest describe_directory(const fs::path& directory, int64_t step) {
 
 std::string format_manifest(const Manifest& manifest) {
   Json files = Json::object();
-  for (const auto& [name, file] : manifest.files)
+  for (const auto& [name, file] : manifest.files) {
     files[name] = {{"size", file.size}, {"sha256", file.sha256}};
-  const Json json = {{"format", "fathom checkpoint"},
-                     {"version", kVersion},
-                     {"step", manifest.step},
-                     {"files", files}};
+    if (!file.header.empty())
+      files[name]["xxh3"] = {{"header", file.header}, {"tensors", Json(file.tensors)}};
+  }
+  const Json json = {
+      {"format", kFormat}, {"version", kVersion}, {"step", manifest.step}, {"files", files}};
   std::string body = json.dump(2);
   body.resize(body.size() - 2);  // without "\n}"
   body += ",\n";
   return body + seal(body);
+}
+
+std::optional<Manifest> find_manifest(const fs::path& directory) {
+  const fs::path path = directory / kManifestName;
+  std::error_code ignored;
+  if (!fs::exists(path, ignored)) return std::nullopt;
+  const std::string text = read_text_file(path, kMaxManifestBytes);
+  try {
+    const Json json = parse_json(text, path.string());
+    const bool is_ours = !json.is_object() || json.value("format", Json()) == kFormat ||
+                         json.contains("manifest_sha256");
+    if (!is_ours) return std::nullopt;
+  } catch (const std::invalid_argument&) {
+    // What is damaged may be ours: read_manifest says what is wrong.
+  }
+  return read_manifest(directory);
 }
 
 Manifest read_manifest(const fs::path& directory) {
@@ -123,15 +210,14 @@ Manifest read_manifest(const fs::path& directory) {
   }
 }
 
-void check_files(const fs::path& directory, const Manifest& manifest, const StopFlag& stop) {
-  for (const auto& [name, file] : manifest.files) {
-    try {
-      check_file(directory / name, file, stop);
-    } catch (const CheckpointError& error) {
-      throw CheckpointError(cat((directory / name).string(), ": ", error.what()));
-    } catch (const DiskError& error) {
-      throw CheckpointError(error.what());
-    }
+void check_file(const fs::path& directory, const std::string& name, const Manifest::File& expected,
+                const StopFlag& stop) {
+  try {
+    check_content(directory / name, expected, stop);
+  } catch (const CheckpointError& error) {
+    throw CheckpointError(cat((directory / name).string(), ": ", error.what()));
+  } catch (const DiskError& error) {
+    throw CheckpointError(error.what());
   }
 }
 

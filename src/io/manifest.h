@@ -3,7 +3,9 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -17,6 +19,10 @@ struct Manifest {
   struct File {
     uint64_t size = 0;
     std::string sha256;
+    /// Checksums of the parts of a file of weights: what comes before the tensors, and each tensor.
+    /// Fathom 1.0 wrote none.
+    std::string header = {};
+    std::map<std::string, std::string, std::less<>> tensors = {};
   };
   int64_t step = 0;
   std::map<std::string, File> files;
@@ -32,11 +38,15 @@ Manifest describe_directory(const std::filesystem::path& directory, int64_t step
 /// JSON that ends in the SHA-256 of all before it.
 std::string format_manifest(const Manifest& manifest);
 
+/// The manifest of a directory that has one; another program's manifest.json is none.
+/// @throws CheckpointError if it is damaged or of a newer format
+std::optional<Manifest> find_manifest(const std::filesystem::path& directory);
+
 /// @throws CheckpointError if it is missing, damaged or of a newer format
 Manifest read_manifest(const std::filesystem::path& directory);
 
-/// @throws CheckpointError naming the first file that isn't what the manifest says; Interrupted
-void check_files(const std::filesystem::path& directory, const Manifest& manifest,
-                 const StopFlag& stop);
+/// @throws CheckpointError naming the file unless it is what the manifest says; Interrupted
+void check_file(const std::filesystem::path& directory, const std::string& name,
+                const Manifest::File& expected, const StopFlag& stop);
 
 }  // namespace fathom

@@ -25,7 +25,7 @@ namespace fs = std::filesystem;
 class ModelWeights {
  public:
   ModelWeights(const fs::path& directory, const NamedTensors& expected, ModelForm form)
-      : files_(directory) {
+      : files_(directory), form_(form) {
     for (const auto& [name, tensor] : files_.tensors())
       stored_[name_of_stored(form, name)] = tensor;
     drop_redundant(expected);
@@ -42,7 +42,11 @@ class ModelWeights {
 
   const SafetensorsFile::Tensor& stored(const std::string& name) const { return *stored_.at(name); }
   torch::Tensor tensor(const std::string& name) const {
-    return to_tensor(stored(name), name, files_.path());
+    return to_tensor(stored(name), name, files_.path(),
+                     [&](const ByteSink& sink) { read(name, sink); });
+  }
+  void read(const std::string& name, const ByteSink& sink) const {
+    files_.read(stored_name(form_, name), sink);
   }
 
  private:
@@ -63,6 +67,7 @@ class ModelWeights {
   }
 
   WeightFiles files_;
+  ModelForm form_;
   StoredTensors stored_;
 };
 
@@ -139,7 +144,7 @@ void write_shard(const fs::path& path, const WeightShard& shard, const CopyPlan&
     const auto fold = plan.folds.find(name);
     const SafetensorsFile::Tensor& stored = weights.stored(name);
     if (fold == plan.folds.end() && stored.dtype == spec.dtype) {
-      writer.write(spec.name, stored.bytes);
+      weights.read(name, [&](std::span<const std::byte> bytes) { writer.write(spec.name, bytes); });
       continue;
     }
     torch::Tensor tensor = weights.tensor(name);
@@ -275,14 +280,18 @@ void load_weights(const fs::path& directory, Llama& model, const Choices& choice
 
 fs::path find_model(const fs::path& directory, const StopFlag& stop, const Log& log) {
   require_directory(directory);
-  if (has_weights(directory)) return directory;
+  if (has_weights(directory)) {
+    warn_of_edits(directory, log);
+    return directory;
+  }
   std::vector<SkippedCheckpoint> skipped;
-  const auto newest = newest_valid(directory / "checkpoints", skipped, stop);
+  const auto newest = newest_valid(directory / "checkpoints", skipped, stop, {}, Verified::weights);
   for (const SkippedCheckpoint& bad : skipped)
     log.warn(cat("skipped ", bad.directory.string(), ": ", bad.reason));
   if (!newest)
     throw CheckpointError(
         cat(no_weights(directory, " nor checkpoints"), "; name a run's directory or a model's"));
+  warn_of_edits(newest->directory, log);
   return newest->directory;
 }
 

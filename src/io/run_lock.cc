@@ -13,7 +13,7 @@
 #include "fathom/base/error.h"
 #include "fathom/base/file.h"
 #include "fathom/base/output_path.h"
-#include "quote_name.h"
+#include "fathom/base/quote.h"
 
 namespace fathom {
 namespace {

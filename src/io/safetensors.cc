@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "fathom/base/error.h"
-#include "quote_name.h"
+#include "fathom/base/quote.h"
 #include "safetensors_header.h"
 
 namespace fathom {
@@ -105,7 +105,8 @@ SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : file_(map_
   const std::span<const std::byte> bytes = file_.bytes();
   const std::string name = path.string();
   const std::string_view text = header_text(bytes, name);
-  const std::span<const std::byte> data = bytes.subspan(kLengthBytes + text.size());
+  header_bytes_ = kLengthBytes + text.size();
+  const std::span<const std::byte> data = bytes.subspan(header_bytes_);
   SafetensorsHeader header = parse_safetensors_header(text, name, data.size());
   metadata_ = std::move(header.metadata);
   for (TensorEntry& entry : header.tensors) {

@@ -8,7 +8,7 @@
 
 #include "fathom/base/error.h"
 #include "fathom/base/json.h"
-#include "quote_name.h"
+#include "fathom/base/quote.h"
 
 namespace fathom {
 namespace {

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "fathom/base/error.h"
+#include "weight_check.h"
 
 namespace fathom {
 namespace {
@@ -52,13 +53,18 @@ void write_tensors(const std::filesystem::path& path, const NamedTensors& tensor
 }
 
 torch::Tensor to_tensor(const SafetensorsFile::Tensor& stored, const std::string& name,
-                        const std::filesystem::path& path) {
+                        const std::filesystem::path& path,
+                        const std::function<void(const ByteSink&)>& read) {
   const std::optional<torch::ScalarType> type = tensor_type(stored.dtype);
   if (!type)
     throw CheckpointError(cat(path.string(), ": tensor '", name, "' has type ",
                               name_of(stored.dtype), "; allowed: F32, BF16, F16 or F64"));
   torch::Tensor tensor = torch::empty(stored.shape, *type);
-  std::memcpy(tensor.data_ptr(), stored.bytes.data(), stored.bytes.size());
+  auto* to = static_cast<std::byte*>(tensor.data_ptr());
+  read([&to](std::span<const std::byte> bytes) {
+    std::memcpy(to, bytes.data(), bytes.size());
+    to += bytes.size();
+  });
   return tensor;
 }
 
@@ -101,13 +107,22 @@ void require_same_tensors(const StoredTensors& stored_tensors, const NamedTensor
   throw CheckpointError(cat(path.string(), " doesn't fit its config: ", join(problems), rest, fix));
 }
 
-void read_tensors(const std::filesystem::path& path, NamedTensors& into) {
+void read_tensors(const std::filesystem::path& path, NamedTensors& into,
+                  const std::function<bool(const std::string&)>& must_be_finite) {
   const torch::NoGradGuard no_grad;
+  const WeightCheck check(path.parent_path());
   const SafetensorsFile file(path);
+  check.check_file(file);
   StoredTensors stored;
   for (const auto& [name, tensor] : file.tensors()) stored[name] = &tensor;
   require_same_tensors(stored, into, path);
-  for (auto& [name, tensor] : into) tensor.copy_(to_tensor(*stored.at(name), name, path));
+  for (auto& entry : into) {
+    const std::string& name = entry.first;
+    const auto read = [&](const ByteSink& sink) {
+      check.read(file, name, must_be_finite(name), sink);
+    };
+    entry.second.copy_(to_tensor(*stored.at(name), name, path, read));
+  }
 }
 
 }  // namespace fathom

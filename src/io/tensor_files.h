@@ -25,9 +25,11 @@ std::optional<torch::ScalarType> tensor_type(TensorType type);
 void write_tensors(const std::filesystem::path& path, const NamedTensors& tensors);
 
 /// A tensor of a file, as a copy: its bytes may be unaligned, and the map goes away.
+/// @param read hands on its bytes
 /// @throws CheckpointError for a type that no weight has
 torch::Tensor to_tensor(const SafetensorsFile::Tensor& stored, const std::string& name,
-                        const std::filesystem::path& path);
+                        const std::filesystem::path& path,
+                        const std::function<void(const ByteSink&)>& read);
 
 /// Compares names and shapes; every difference is named in one message, as silence about any would
 /// train garbage.
@@ -35,7 +37,10 @@ torch::Tensor to_tensor(const SafetensorsFile::Tensor& stored, const std::string
 void require_same_tensors(const StoredTensors& stored, const NamedTensors& expected,
                           const std::filesystem::path& path);
 
-/// Copies a file's tensors into existing ones of the same names and shapes. @throws CheckpointError
-void read_tensors(const std::filesystem::path& path, NamedTensors& into);
+/// Copies a file's tensors into existing ones of the same names and shapes.
+/// @param must_be_finite by name
+/// @throws CheckpointError, also for bytes that aren't those of the directory's manifest
+void read_tensors(const std::filesystem::path& path, NamedTensors& into,
+                  const std::function<bool(const std::string&)>& must_be_finite);
 
 }  // namespace fathom

@@ -8,7 +8,8 @@
 
 #include "fathom/base/error.h"
 #include "fathom/base/json.h"
-#include "quote_name.h"
+#include "fathom/base/quote.h"
+#include "weight_check.h"
 
 namespace fathom {
 namespace {
@@ -111,7 +112,8 @@ std::string no_weights(const fs::path& directory, std::string_view either) {
              found_instead(directory));
 }
 
-WeightFiles::WeightFiles(const fs::path& directory) {
+WeightFiles::WeightFiles(const fs::path& directory)
+    : check_(std::make_unique<const WeightCheck>(directory)) {
   if (!has_weights(directory))
     throw CheckpointError(cat(no_weights(directory), "; name a model's directory"));
   const bool single = is_there(directory / kWeightsFile);
@@ -119,12 +121,23 @@ WeightFiles::WeightFiles(const fs::path& directory) {
     throw CheckpointError(cat(directory.string(), " holds both ", kWeightsFile, " and ",
                               kWeightsIndex, ", which may differ; remove one"));
   path_ = directory / (single ? kWeightsFile : kWeightsIndex);
-  if (!single) {
+  if (single) {
+    files_.emplace_back(path_);
+    for (const auto& [name, tensor] : files_[0].tensors()) tensors_[name] = &tensor;
+  } else {
     open_shards(directory);
-    return;
   }
-  files_.emplace_back(path_);
-  for (const auto& [name, tensor] : files_[0].tensors()) tensors_[name] = &tensor;
+  for (const SafetensorsFile& file : files_) check_->check_file(file);
+}
+
+WeightFiles::~WeightFiles() = default;
+
+void WeightFiles::read(const std::string& name, const ByteSink& use) const {
+  for (const SafetensorsFile& file : files_) {
+    if (file.tensors().find(name) != file.tensors().end())
+      return check_->read(file, name, /*must_be_finite=*/true, use);
+  }
+  throw std::logic_error(cat("no tensor ", quote_name(name)));
 }
 
 void WeightFiles::open_shards(const fs::path& directory) {

@@ -2,8 +2,8 @@
 
 #include "base/test_seed.h"
 #include "data/test_data.h"
-#include "data/utf8.h"
 #include "fathom/base/hash.h"
+#include "fathom/base/utf8.h"
 
 namespace fathom {
 namespace {

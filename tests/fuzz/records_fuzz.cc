@@ -1,7 +1,7 @@
 // A text file and a file of JSON lines, under each policy for invalid UTF-8: every document is
 // valid UTF-8.
-#include "data/utf8.h"
 #include "fathom/base/error.h"
+#include "fathom/base/utf8.h"
 #include "fathom/data/formats.h"
 #include "fuzz/fuzz.h"
 

@@ -1,5 +1,5 @@
 // UTF-8: what replaces ill-formed bytes is valid, and valid text stays as it is.
-#include "data/utf8.h"
+#include "fathom/base/utf8.h"
 #include "fuzz/fuzz.h"
 
 namespace fathom {

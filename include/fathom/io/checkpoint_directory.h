@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "fathom/base/log.h"
 #include "fathom/base/stop.h"
 
 namespace fathom {
@@ -58,10 +59,19 @@ class CheckpointWriter {
   std::filesystem::path temporary_;  // empty once published
 };
 
-/// Checks the manifest, and every file's size and SHA-256 (reads all of them).
+/// Which files of a checkpoint have to be as they were written: those of a run that goes on, or the
+/// weights of a model that is used, whose texts people edit.
+enum class Verified { all_files, weights };
+
+/// Checks the manifest, and size and SHA-256 of files (reads all of them).
 /// @throws CheckpointError naming the file and what is wrong with it, or that a newer Fathom wrote
 /// it; Interrupted
-Checkpoint verify(const std::filesystem::path& directory, const StopFlag& stop);
+Checkpoint verify(const std::filesystem::path& directory, const StopFlag& stop,
+                  Verified what = Verified::all_files);
+
+/// Warns of each file beside the weights that isn't what the directory's manifest says; one that
+/// was removed is missed where it is needed. @throws CheckpointError if the manifest is damaged
+void warn_of_edits(const std::filesystem::path& directory, const Log& log);
 
 /// The published checkpoints of ROOT, valid or not, by ascending step; none if ROOT doesn't exist.
 /// @throws DiskError
@@ -76,7 +86,8 @@ using Refusal = std::function<std::string(const Checkpoint&)>;
 /// them is for the user to decide; DiskError, Interrupted
 std::optional<Checkpoint> newest_valid(const std::filesystem::path& root,
                                        std::vector<SkippedCheckpoint>& skipped,
-                                       const StopFlag& stop, const Refusal& refuse = {});
+                                       const StopFlag& stop, const Refusal& refuse = {},
+                                       Verified what = Verified::all_files);
 
 /// Removes the checkpoints that are older than the newest `count` valid ones. Invalid ones don't
 /// count, so at least `count` valid ones are left if there were as many. Verifies what it keeps

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <span>
 #include <string>
@@ -14,6 +15,9 @@
 #include "fathom/base/file.h"
 
 namespace fathom {
+
+/// Gets bytes in parts, in their order.
+using ByteSink = std::function<void(std::span<const std::byte>)>;
 
 /// Element types of the format, in the reference's order: it never gets narrower.
 enum class TensorType {
@@ -71,6 +75,9 @@ class SafetensorsFile {
   explicit SafetensorsFile(const std::filesystem::path& path);
 
   const std::filesystem::path& path() const { return file_.path(); }
+  /// The whole file, and what comes before its tensors.
+  std::span<const std::byte> bytes() const { return file_.bytes(); }
+  std::span<const std::byte> header() const { return file_.bytes().first(header_bytes_); }
   const std::map<std::string, Tensor, std::less<>>& tensors() const { return tensors_; }
   /// The strings under "__metadata__".
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
@@ -79,6 +86,7 @@ class SafetensorsFile {
 
  private:
   MappedFile file_;
+  size_t header_bytes_ = 0;
   std::map<std::string, Tensor, std::less<>> tensors_;
   std::map<std::string, std::string> metadata_;
 };

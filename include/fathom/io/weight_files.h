@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,6 +22,8 @@ bool has_weights(const std::filesystem::path& directory);
 /// @param either what isn't there either
 std::string no_weights(const std::filesystem::path& directory, std::string_view either = "");
 
+class WeightCheck;
+
 /// All tensors of a model directory, mapped.
 class WeightFiles {
  public:
@@ -29,15 +32,23 @@ class WeightFiles {
   /// @throws CheckpointError that names the file and the tensor, also where both a single file and
   /// an index lie there, or neither; DiskError if a file can't be read
   explicit WeightFiles(const std::filesystem::path& directory);
+  ~WeightFiles();
+  WeightFiles(const WeightFiles&) = delete;
+  WeightFiles& operator=(const WeightFiles&) = delete;
 
   /// The single file or the index, for messages.
   const std::filesystem::path& path() const { return path_; }
   const std::map<std::string, const SafetensorsFile::Tensor*>& tensors() const { return tensors_; }
+  /// Hands on a tensor's bytes in parts; they are good once this has returned.
+  /// @throws CheckpointError naming file and tensor where the bytes aren't those of the directory's
+  /// manifest, or a number isn't finite
+  void read(const std::string& name, const ByteSink& use) const;
 
  private:
   void open_shards(const std::filesystem::path& directory);
 
   std::filesystem::path path_;
+  std::unique_ptr<const WeightCheck> check_;
   std::vector<SafetensorsFile> files_;
   std::map<std::string, const SafetensorsFile::Tensor*> tensors_;
 };

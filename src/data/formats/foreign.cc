@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <array>
 
-#include "data/utf8.h"
 #include "fathom/base/error.h"
+#include "fathom/base/utf8.h"
 
 namespace fathom {
 namespace {

@@ -5,9 +5,9 @@
 
 #include "data/formats/foreign.h"
 #include "data/formats/format.h"
-#include "data/utf8.h"
 #include "fathom/base/error.h"
 #include "fathom/base/file.h"
+#include "fathom/base/utf8.h"
 
 namespace fathom {
 namespace {

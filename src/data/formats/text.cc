@@ -4,8 +4,8 @@
 #include <utility>
 
 #include "data/formats/format.h"
-#include "data/utf8.h"
 #include "fathom/base/error.h"
+#include "fathom/base/utf8.h"
 
 namespace fathom {
 namespace {

@@ -4,8 +4,8 @@
 
 #include "data/tokenizer_json/byte_symbols.h"
 #include "data/tokenizer_json/pattern.h"
-#include "data/utf8.h"
 #include "fathom/base/error.h"
+#include "fathom/base/utf8.h"
 
 namespace fathom::tokenizer_json {
 namespace {

@@ -10,8 +10,8 @@
 #include "data/tokenizer_json/normalizer.h"
 #include "data/tokenizer_json/pre_tokenizer.h"
 #include "data/tokenizer_json/vocabulary.h"
-#include "data/utf8.h"
 #include "fathom/base/error.h"
+#include "fathom/base/utf8.h"
 
 namespace fathom {
 namespace {

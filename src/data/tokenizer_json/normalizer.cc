@@ -2,8 +2,8 @@
 
 #include "data/tokenizer_json/pattern.h"
 #include "data/tokenizer_json/unicode_forms.h"
-#include "data/utf8.h"
 #include "fathom/base/error.h"
+#include "fathom/base/utf8.h"
 
 namespace fathom::tokenizer_json {
 namespace {

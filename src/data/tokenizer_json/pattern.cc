@@ -7,8 +7,8 @@
 #include <cctype>
 #include <new>
 
-#include "data/utf8.h"
 #include "fathom/base/error.h"
+#include "fathom/base/utf8.h"
 
 namespace fathom::tokenizer_json {
 namespace {

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "data/utf8.h"
 #include "fathom/base/error.h"
+#include "fathom/base/utf8.h"
 
 namespace fathom::tokenizer_json {
 namespace {

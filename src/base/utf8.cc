@@ -1,4 +1,4 @@
-#include "data/utf8.h"
+#include "fathom/base/utf8.h"
 
 #include <algorithm>
 #include <cstdint>

@@ -1,0 +1,151 @@
+"""A model directory that is damaged, or holds NaN, is refused by name in every command; an edited text is a warning."""
+
+import json
+import math
+import os
+import pathlib
+import pty
+import shutil
+import struct
+import subprocess
+import tempfile
+
+import support
+from runs import Runs
+
+options = support.arguments(__doc__)
+numpy = support.require("numpy")
+safetensors = support.require("safetensors.numpy")
+TENSOR = "model.layers.0.mlp.up_proj.weight"
+
+
+def commands(runs, model, name):
+    """Each command that takes a model directory."""
+    text = ["--text", runs.text]
+    return {"generate": ["generate", model, "--prompt", "the", "--max-new-tokens", 4],
+            "greedy": ["generate", model, "--prompt", "the", "--max-new-tokens", 4, "--temperature", 0],
+            "eval": ["eval", model, *text, "--json"], "diagnose": ["diagnose", model, *text, "--json"],
+            "export": ["export", model, "--to", "hf", "--output", runs.folder / f"exported-{name}"],
+            "half": ["export", model, "--to", "hf", "--output", runs.folder / f"half-{name}", "--dtype", "bf16"],
+            "import": ["import", model, "--output", runs.folder / f"imported-{name}"],
+            "init_from": runs.train_arguments(f"from-{name}", f"train.init_from={model}"),
+            "resume": [*runs.train_arguments(f"resumed-{name}"), "--resume", model]}
+
+
+def expect_refused(runs, model, name, *words, without=()):
+    for command, arguments in commands(runs, model, name).items():
+        if command in without:
+            continue
+        result = runs.run(*arguments)
+        assert result.returncode == 4, (name, command, result.returncode, result.stderr)
+        lines = result.stderr.splitlines()
+        assert all(word in lines[-1] for word in words), (name, command, result.stderr)
+        assert "null" not in result.stdout.lower(), (name, command, result.stdout)
+    assert not list(runs.folder.glob(f"*ported-{name}")), "a copy of a damaged model is there"
+
+
+def copy(model, name):
+    target = model.parent.parent.parent / name
+    shutil.copytree(model, target)
+    return target
+
+
+def flipped_bits(runs, model):
+    whole = (model / "model.safetensors").read_bytes()
+    header = json.loads(whole[8:8 + struct.unpack("<Q", whole[:8])[0]])
+    for tensor in (TENSOR, "lm_head.weight", "model.norm.weight"):
+        name = f"flipped-{tensor}"
+        damaged = bytearray(whole)
+        damaged[8 + struct.unpack("<Q", whole[:8])[0] + header[tensor]["data_offsets"][0] + 1] ^= 4
+        target = copy(model, name)
+        (target / "model.safetensors").write_bytes(damaged)
+        # A resume names the file: it looks at whole files before it reads any tensor.
+        expect_refused(runs, target, name, "model.safetensors", f"'{tensor}' is damaged", without=["resume"])
+        expect_refused(runs, target, name, "model.safetensors", "is damaged", without=set(commands(runs, target, name)) - {"resume"})
+
+
+def numbers_that_are_none(runs, model):
+    for value, word in ((math.nan, "nan"), (math.inf, "inf"), (-math.inf, "-inf")):
+        target = copy(model, f"with{word}")
+        (target / "manifest.json").unlink()  # another program wrote these weights
+        tensors = safetensors.load_file(target / "model.safetensors")
+        tensors[TENSOR][1, 2] = value
+        safetensors.save_file(tensors, target / "model.safetensors", metadata={"format": "pt"})
+        expect_refused(runs, target, f"with{word}", "model.safetensors", TENSOR, f"holds {word} at [1, 2]", without=["resume"])
+
+
+def results_that_are_none(runs, model):
+    """Finite weights whose products aren't."""
+    target = copy(model, "huge")
+    (target / "manifest.json").unlink()
+    tensors = {name: numpy.sign(tensor) * 3e38 for name, tensor in safetensors.load_file(target / "model.safetensors").items()}
+    safetensors.save_file({name: tensor.astype(numpy.float32) for name, tensor in tensors.items()},
+                          target / "model.safetensors", metadata={"format": "pt"})
+    for command in ("generate", "greedy", "eval", "diagnose"):
+        result = runs.run(*commands(runs, target, "huge")[command])
+        assert result.returncode == 4 and "finite" in result.stderr, (command, result.returncode, result.stderr)
+        assert "null" not in result.stdout.lower(), (command, result.stdout)
+
+
+def edited_texts(runs, model):
+    target = copy(model, "edited")
+    for name in ("config.json", "generation_config.json"):
+        (target / name).write_text((target / name).read_text() + "\n")
+    for command in ("generate", "eval", "export", "import", "init_from"):
+        result = runs.run(*commands(runs, target, "edited")[command])
+        assert result.returncode == 0, (command, result.stderr)
+        warnings = [line for line in result.stderr.splitlines() if line.startswith("warning") and "was changed" in line]
+        assert len(warnings) == 2 and "edited/config.json" in warnings[0], (command, result.stderr)
+
+
+def small_temperatures(runs, model):
+    text = lambda *words: runs.check("generate", model, "--prompt", "the quick", "--max-new-tokens", 12, *words).stdout
+    greedy = text("--temperature", 0)
+    for temperature in ("1e-308", "5e-324", "1e-40", "1e-20"):
+        assert text("--temperature", temperature) == greedy, temperature
+    assert text("--top-p", "1e-6") == greedy
+    for flag, value in (("--temperature", "nan"), ("--temperature", "inf"), ("--temperature", "-1"), ("--top-p", "nan"),
+                        ("--top-p", "0"), ("--top-p", "inf")):
+        result = runs.run("generate", model, "--prompt", "a", flag, value)
+        assert result.returncode == 2 and flag in result.stderr, (flag, value, result.stderr)
+
+
+def on_a_terminal(runs, arguments):
+    """What a command writes where stdout and stderr are a terminal."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen([runs.train_llm, *map(str, arguments)], stdout=theirs, stderr=theirs, cwd=runs.folder)
+    os.close(theirs)
+    output = b""
+    while True:
+        try:
+            part = os.read(ours, 65536)
+        except OSError:  # the other end is closed
+            break
+        if not part:
+            break
+        output += part
+    os.close(ours)
+    process.wait()
+    return output
+
+
+def escapes(runs, model):
+    """Nothing that a file says reaches a terminal as a command for it."""
+    hostile = "a\x1b[31m\u202e\u009b"
+    prompt = ["generate", model, "--prompt", hostile, "--max-new-tokens", 1, "--temperature", 0]
+    shown = on_a_terminal(runs, prompt)
+    assert b"\x1b" not in shown and "\u202e".encode() not in shown and b"\\x1b[31m" in shown, shown
+    assert "\x1b[31m" in runs.check(*prompt).stdout  # text in a pipe is what it is
+    name = os.fsencode(runs.folder) + b"/no\x1b[2J\xfamodel"
+    for words in ((b"generate", name, b"--prompt", b"x"), (b"train", name), (b"eval", name, b"--text", name)):
+        result = subprocess.run([runs.train_llm, *words], capture_output=True)
+        assert result.returncode != 0 and b"\x1b" not in result.stderr and b"\xfa" not in result.stderr, result.stderr
+        assert b"no\\x1b[2J\\xfamodel" in result.stderr, result.stderr
+
+
+with tempfile.TemporaryDirectory() as scratch:
+    small = Runs(options.train_llm, pathlib.Path(scratch))
+    small.check(*small.train_arguments("run", "train.max_steps=3", "model.norm.placement=pre"))
+    made = small.checkpoint("run", 3)
+    for check in (flipped_bits, numbers_that_are_none, results_that_are_none, edited_texts, small_temperatures, escapes):
+        check(small, made)
