@@ -84,8 +84,9 @@ TEST(WeightCheck, FindsEveryFlippedBitAndNamesFileAndTensor) {
       flip(path, byte, bit);
       const std::string what = refusal(directory);
       EXPECT_THAT(what, HasSubstr("model.safetensors")) << byte << " " << bit;
-      if (byte >= size - of_tensors)
+      if (byte >= size - of_tensors) {
         EXPECT_THAT(what, HasSubstr(byte < size - 6 ? "tensor 'a' " : "tensor 'b' ")) << byte;
+      }
       flip(path, byte, bit);
     }
   EXPECT_EQ(refusal(directory), "");
