@@ -132,7 +132,7 @@ void require_plan(Llama& model, const RunConfig& config) {
 
 struct Resumed {
   TrainState state;
-  std::optional<int64_t> step;
+  std::optional<ResumePoint> from;
 };
 
 /// The state to train from: a new run's, or a checkpoint's.
@@ -145,8 +145,8 @@ Resumed make_state(const RunConfig& config, const torch::Device& device,
                                       optimizer_shard);
   load_checkpoint(*checkpoint, state, identity, config.train.deterministic, log);
   log.info(cat("resumed ", checkpoint->string(), " at step ", state.step));
-  const int64_t step = state.step;
-  return {std::move(state), step};
+  const ResumePoint from{state.step, state.evaluated_step};
+  return {std::move(state), from};
 }
 
 /// What several ranks need of a config.
@@ -202,14 +202,13 @@ std::optional<fs::path> open_output(const RunConfig& config, const fs::path& out
 
 /// Trains with observers of this rank: all evaluate and save together, rank 0 writes.
 void train_observed(const RunConfig& config, const RunData& data, const RunIdentity& identity,
-                    TrainState& state, std::optional<int64_t> resume_step, const fs::path& out_dir,
+                    TrainState& state, std::optional<ResumePoint> resume, const fs::path& out_dir,
                     Invocation& invocation, Parallel& parallel, RunEnd& end) {
   std::optional<RunOutput> output;
   std::optional<MetricsObserver> metrics;
   std::vector<Observer*> observers;
   if (parallel.is_main()) {
-    output.emplace(out_dir, resume_step, config.total_steps(), config.log.tensorboard,
-                   invocation.log());
+    output.emplace(out_dir, resume, config.total_steps(), config.log.tensorboard, invocation.log());
     const double flops = training_flops_per_token(config.model, config.data.sequence_length);
     metrics.emplace(*output, config, flops / static_cast<double>(parallel.size()));
     observers.push_back(&*metrics);
@@ -232,12 +231,12 @@ void train_observed(const RunConfig& config, const RunData& data, const RunIdent
         invocation.integer("stop-after", INT64_MAX, 1, INT64_MAX), parallel.if_several());
 }
 
-void train_run(RunConfig config, const fs::path& out_dir, const std::string& resume,
+void train_run(RunConfig config, const fs::path& out_dir, const std::string& wanted,
                Invocation& invocation, Parallel& parallel, RunEnd& end) {
   const Log log(/*quiet=*/!parallel.is_main());
   std::optional<RunLock> lock;
-  const auto checkpoint = open_output(config, out_dir, resume, invocation, parallel, lock);
-  if (checkpoint && resume == "auto" && !why_not_resumable(*checkpoint).empty())
+  const auto checkpoint = open_output(config, out_dir, wanted, invocation, parallel, lock);
+  if (checkpoint && wanted == "auto" && !why_not_resumable(*checkpoint).empty())
     return end.set_complete(config.total_steps());
   const torch::Device device = choose_device(config.train.device, parallel.local_rank());
   for (const std::string& line : check_device(config, device, parallel.size())) log.warn(line);
@@ -252,12 +251,12 @@ void train_run(RunConfig config, const fs::path& out_dir, const std::string& res
   const RunIdentity identity =
       identity_of(config, invocation.choices(), data, device, parallel.size());
   parallel.enter("building the model");
-  auto [state, resume_step] = make_state(config, device, checkpoint, identity, invocation.choices(),
-                                         parallel.optimizer_shard(), log);
+  auto [state, resume] = make_state(config, device, checkpoint, identity, invocation.choices(),
+                                    parallel.optimizer_shard(), log);
   require_plan(state.model, config);
   parallel.attach(state);
   parallel.on_main("start", [&] {
-    if (resume_step) set_aside_newer(out_dir / "checkpoints", *resume_step);
+    if (resume) set_aside_newer(out_dir / "checkpoints", resume->step);
     write_text_file(out_dir / "config.yaml", dump_yaml(config, invocation.choices()));
     return std::string();
   });
@@ -266,7 +265,7 @@ void train_run(RunConfig config, const fs::path& out_dir, const std::string& res
                out_dir.string()));
   if (parallel.is_main())
     invocation.stop().set_answer("saving after this step; again to end at once without saving");
-  train_observed(config, data, identity, state, resume_step, out_dir, invocation, parallel, end);
+  train_observed(config, data, identity, state, resume, out_dir, invocation, parallel, end);
 }
 
 /// Tells the other ranks why this one ends, while its error is on the way to main.

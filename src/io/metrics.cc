@@ -49,18 +49,20 @@ Json parse_record(const std::string& line) {
   }
 }
 
-/// Drops what a resumed run will write again. The file changes at once or not at all, and is a new
+/// Drops what a resumed run will write again: a run that was stopped in an evaluation has it still
+/// to come, at the checkpoint's own step. The file changes at once or not at all, and is a new
 /// one: what had its name may have been a link, or another file's second name.
-void drop_after(const std::filesystem::path& path, int64_t step, const Log& log) {
+void drop_after(const std::filesystem::path& path, const ResumePoint& resume, const Log& log) {
   OutputFile kept(path);
   for_each_line(path, [&](const std::string& line, int64_t number, bool whole) {
     const Json record = parse_record(line);
     if (whole && record.is_null())
       log.warn(cat(path.string(), ":", number, ": isn't a record and is dropped"));
-    if (whole && !record.is_null() && record["step"].get<int64_t>() <= step) {
-      kept.write(line);
-      kept.write("\n");
-    }
+    if (!whole || record.is_null()) return;
+    const int64_t last = record["event"] == "eval" ? resume.evaluated_step : resume.step;
+    if (record["step"].get<int64_t>() > last) return;
+    kept.write(line);
+    kept.write("\n");
   });
   kept.publish();
 }
@@ -79,13 +81,13 @@ void add_value(Json& record, Json& nonfinite, const std::string& name, const Met
 
 }  // namespace
 
-MetricsWriter::MetricsWriter(const std::filesystem::path& path, std::optional<int64_t> resume_step,
+MetricsWriter::MetricsWriter(const std::filesystem::path& path, std::optional<ResumePoint> resume,
                              const Log& log) {
   std::error_code ignored;
-  if (!resume_step) {
+  if (!resume) {
     write_text_file(path, "");
   } else if (std::filesystem::exists(path, ignored)) {
-    drop_after(path, *resume_step, log);
+    drop_after(path, *resume, log);
   }
   file_ = std::make_unique<AppendFile>(path, AppendFile::Mode::kExtend, log);
 }

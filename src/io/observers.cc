@@ -37,12 +37,13 @@ std::string details_of(const MetricValues& values) {
 
 }  // namespace
 
-RunOutput::RunOutput(const std::filesystem::path& out_dir, std::optional<int64_t> resume_step,
+RunOutput::RunOutput(const std::filesystem::path& out_dir, std::optional<ResumePoint> resume,
                      int64_t total_steps, bool tensorboard, const Log& log)
-    : metrics_(out_dir / "metrics.jsonl", resume_step, log),
+    : metrics_(out_dir / "metrics.jsonl", resume, log),
       progress_("train", static_cast<double>(total_steps),
-                static_cast<double>(resume_step.value_or(0)), "step") {
-  if (tensorboard) tensorboard_.emplace(out_dir / "tb", resume_step, log);
+                static_cast<double>(resume ? resume->step : 0), "step") {
+  if (!tensorboard) return;
+  tensorboard_.emplace(out_dir / "tb", resume ? std::optional(resume->step) : std::nullopt, log);
 }
 
 void RunOutput::record(std::string_view event, const TrainState& state,

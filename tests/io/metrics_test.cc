@@ -100,10 +100,21 @@ TEST(MetricsWriter, DropsLaterRecordsAndATornLineOnResume) {
   const auto path = directory / "metrics.jsonl";
   const std::string kept = record_of(1) + record_of(2) + record_of(2);
   write_file(path, kept + record_of(3) + record_of(4) + R"({"event":"train","st)");
-  MetricsWriter writer(path, 2, kLog);
+  MetricsWriter writer(path, ResumePoint{2, 2}, kLog);
   EXPECT_EQ(read_file(path), kept);
   writer.write("train", 3, 1, {});
   EXPECT_THAT(steps_of(path), ElementsAre(1, 2, 2, 3));
+}
+
+TEST(MetricsWriter, DropsAnEvaluationThatTheCheckpointOfItsStepDoesNotKnowOf) {
+  const TemporaryDirectory directory;
+  const auto path = directory / "metrics.jsonl";
+  const auto eval_of = [](int step) {
+    return R"({"event":"eval","step":)" + std::to_string(step) + ",\"val/loss\":1.5}\n";
+  };
+  write_file(path, eval_of(0) + record_of(1) + eval_of(1) + record_of(2) + eval_of(2));
+  { const MetricsWriter writer(path, ResumePoint{2, 1}, kLog); }
+  EXPECT_EQ(read_file(path), eval_of(0) + record_of(1) + eval_of(1) + record_of(2));
 }
 
 TEST(MetricsWriter, DropsAWholeRecordThatLostItsNewline) {  // its end may be missing as well
@@ -111,7 +122,7 @@ TEST(MetricsWriter, DropsAWholeRecordThatLostItsNewline) {  // its end may be mi
   const auto path = directory / "metrics.jsonl";
   const std::string last = record_of(2);
   write_file(path, record_of(1) + last.substr(0, last.size() - 1));
-  const MetricsWriter writer(path, 5, kLog);
+  const MetricsWriter writer(path, ResumePoint{5, 5}, kLog);
   EXPECT_EQ(read_file(path), record_of(1));
 }
 
@@ -119,7 +130,7 @@ TEST(MetricsWriter, DropsTheZerosThatAPowerCutLeaves) {
   const TemporaryDirectory directory;
   const auto path = directory / "metrics.jsonl";
   write_file(path, record_of(1) + std::string(4096, '\0'));
-  const MetricsWriter writer(path, 5, kLog);
+  const MetricsWriter writer(path, ResumePoint{5, 5}, kLog);
   EXPECT_EQ(read_file(path), record_of(1));
 }
 
@@ -128,7 +139,7 @@ TEST(MetricsWriter, WarnsOfLinesThatAreNotRecords) {
   const auto path = directory / "metrics.jsonl";
   write_file(path, record_of(1) + "garbage\n" + record_of(2));
   testing::internal::CaptureStderr();
-  const MetricsWriter writer(path, 2, kLog);
+  const MetricsWriter writer(path, ResumePoint{2, 2}, kLog);
   EXPECT_THAT(testing::internal::GetCapturedStderr(), HasSubstr("metrics.jsonl:2: isn't a record"));
   EXPECT_THAT(steps_of(path), ElementsAre(1, 2));
 }
@@ -141,11 +152,11 @@ TEST(MetricsWriter, NeverWritesToAFileThatHasAnotherName) {
     std::filesystem::remove(path);
     hard ? std::filesystem::create_hard_link(directory / "victim", path)
          : std::filesystem::create_symlink("victim", path);
-    MetricsWriter(path, 1, kLog).write("train", 2, 1, {});
+    MetricsWriter(path, ResumePoint{1, 1}, kLog).write("train", 2, 1, {});
     EXPECT_EQ(read_file(directory / "victim"), record_of(1));
     EXPECT_THAT(steps_of(path), ElementsAre(1, 2));
   }
-  EXPECT_NO_THROW(MetricsWriter(directory / "new.jsonl", 1, kLog));
+  EXPECT_NO_THROW(MetricsWriter(directory / "new.jsonl", ResumePoint{1, 1}, kLog));
 }
 
 TEST(MetricsWriter, StartsANewFileForANewRun) {
@@ -175,7 +186,7 @@ TEST(MetricsWriter, WarnsOnceOfAFullDiskAndGoesOnWithoutTornLines) {
 
 TEST(MetricsWriter, RefusesAFileThatItCannotOpen) {
   EXPECT_THROW(MetricsWriter("/nowhere/metrics.jsonl", std::nullopt, kLog), DiskError);
-  EXPECT_THROW(MetricsWriter("/nowhere/metrics.jsonl", 1, kLog), DiskError);
+  EXPECT_THROW(MetricsWriter("/nowhere/metrics.jsonl", ResumePoint{1, 1}, kLog), DiskError);
 }
 
 TEST(ReadMetrics, NamesTheLineThatIsNotARecord) {

@@ -22,15 +22,21 @@ using MetricValues = std::vector<std::pair<std::string, MetricValue>>;
 
 class AppendFile;
 
+/// The checkpoint that a run goes on from.
+struct ResumePoint {
+  int64_t step;
+  int64_t evaluated_step;  ///< step of the last evaluation that it knows of
+};
+
 /// Appends records: {"event", "step", "tokens", "time", then the values}. "time" is in seconds
 /// since 1970. A value that isn't finite is null, and its name is in the list "nonfinite".
 class MetricsWriter {
  public:
-  /// @param resume_step the step that the run goes on from: later records and a torn last line are
-  /// dropped, atomically; nothing for a new run, which replaces the file
+  /// @param resume what the run goes on from: records that the checkpoint doesn't know of and a
+  /// torn last line are dropped, atomically; nothing for a new run, which replaces the file
   /// @param log gets one warning if the file can't be written later; that never ends a run
   /// @throws DiskError if the file can't be opened
-  MetricsWriter(const std::filesystem::path& path, std::optional<int64_t> resume_step,
+  MetricsWriter(const std::filesystem::path& path, std::optional<ResumePoint> resume,
                 const Log& log);
   ~MetricsWriter();
 

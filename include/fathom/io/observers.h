@@ -21,7 +21,7 @@ class RunOutput {
   /// @param out_dir the run's directory
   /// @param resume_step the step that the run goes on from; nothing for a new run
   /// @param total_steps for the progress bar
-  RunOutput(const std::filesystem::path& out_dir, std::optional<int64_t> resume_step,
+  RunOutput(const std::filesystem::path& out_dir, std::optional<ResumePoint> resume,
             int64_t total_steps, bool tensorboard, const Log& log);
 
   /// Writes a record to metrics.jsonl and its numbers to TensorBoard.
