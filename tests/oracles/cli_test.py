@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import pathlib
 import re
 import signal
 import struct
@@ -82,7 +83,7 @@ class Completion(unittest.TestCase):
         self.assertEqual(set(self.complete("help", "")), names)
 
     def test_flags_and_their_values(self):
-        shown = set(re.findall(r"^  (--[a-z-]+)", run("eval", "--help").stdout, re.MULTILINE))
+        shown = set(re.findall(r"^  (--[a-z0-9-]+)", run("eval", "--help").stdout, re.MULTILINE))
         self.assertEqual(set(self.complete("eval", "out", "--")), shown)
         self.assertEqual(self.complete("tokenizer", "train", "a.txt", "--voc"), ["--vocab-size"])
         self.assertEqual(self.complete("eval", "out", "--mode", ""), ["packed", "documents"])
@@ -147,8 +148,8 @@ class Usage(unittest.TestCase):
         (["schema", "a.b=c"], "unexpected argument 'a.b=c'"),
         (["a\nb"], "the command is 'a b'"),
         (["eval", "out"], "--text is missing"),
-        (["prepare", "/etc/hosts"], "--tokenizer F.model and --output DIR"),
-        (["prepare", "/etc"], "--tokenizer F.model and --output DIR"),
+        (["prepare", "/etc/hosts"], "--tokenizer and --output are missing"),
+        (["prepare", "/etc"], "--tokenizer and --output are missing"),
         (["prepare", "/etc/hosts", "--tokenizer", "/etc/hosts"], "--output is missing"),
     ]
 
@@ -223,8 +224,9 @@ class Signals(unittest.TestCase):
     def test_threads_wait_a_little_and_sleep_unless_the_environment_says_how(self):
         def waiting(**environment):
             process = self.blocked(**environment)
-            self.assertEqual(open(f"/proc/{process.pid}/comm").read(), OPTIONS.train_llm.name + "\n")
-            words = open(f"/proc/{process.pid}/environ").read().split("\0")
+            proc = pathlib.Path("/proc", str(process.pid))
+            self.assertEqual((proc / "comm").read_text(), OPTIONS.train_llm.name + "\n")
+            words = (proc / "environ").read_text().split("\0")
             return {word for word in words if word.startswith(("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"))}
         (bound,) = waiting()
         self.assertLess(int(bound.removeprefix("GOMP_SPINCOUNT=")), 300000)  # libgomp's own

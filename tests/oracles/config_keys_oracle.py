@@ -171,7 +171,7 @@ def check_dynamic(scratch):
 def check_generation(scratch):
     """A text that grows from 20 tokens over the context of 32: keys stay as they were rotated when they came."""
     directory = scratch / "generate"
-    config = transformers.LlamaConfig(**{**SIZES, "vocab_size": 320, "max_position_embeddings": 32})
+    config = transformers.LlamaConfig(**{**SIZES, "vocab_size": 400, "max_position_embeddings": 32})
     torch.manual_seed(4)
     transformers.LlamaForCausalLM(config).save_pretrained(directory)
     written = json.loads((directory / "config.json").read_text())
@@ -179,7 +179,7 @@ def check_generation(scratch):
     (directory / "config.json").write_text(json.dumps(
         {**written, "rope_scaling": {"rope_type": "dynamic", "factor": 4.0}}))
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(pathlib.Path(os.__file__).read_text().splitlines()), vocab_size=320, minloglevel=2,
+        sentence_iterator=iter(pathlib.Path(os.__file__).read_text().splitlines()), vocab_size=400, minloglevel=2,
         model_prefix=str(directory / "tokenizer"), model_type="bpe", byte_fallback=True, num_threads=1)
     processor = sentencepiece.SentencePieceProcessor(model_file=str(directory / "tokenizer.model"))
     for parameters in ({"std": 0.3}, {"std": 0.6}):

@@ -38,7 +38,7 @@ SCALED = [  # placement, other keys, architecture
     ("lns", ["model.norm.sublayers=attention", "model.norm.exponent=1.5"], "Llama"),
     ("lns", ["model.norm.scaling=layerscale"], "Llama"),
     ("lns", ["model.norm.learn_exponent=true", "model.norm.scaling=skipinit"], "Llama"),
-    ("lns x1, skipinit x2", [], "Llama"),
+    ("lns x2, skipinit x2", [], "Llama"),
     ("layerscale", HEADS, "Qwen3"),
     ("lns", [*HEADS, "model.norm.position=after_branch"], "Qwen3"),
     ("skipinit", [*HEADS, "model.norm.scaling=lns"], "Qwen3"),
@@ -88,11 +88,11 @@ def prepare(scratch):
     documents = [torch.randint(2, VOCABULARY, (39,), generator=generator).tolist() + [1] for _ in range(40)]
     write_token_file.write(scratch / "d.tokens", documents, VOCABULARY, scratch / "tokenizer" / "tokenizer.json")
     (scratch / "run.json").write_text(json.dumps({
-        "model": dict(hidden_size=48, intermediate_size=80, num_hidden_layers=3, num_attention_heads=4,
+        "model": dict(hidden_size=48, intermediate_size=80, num_hidden_layers=4, num_attention_heads=4,
                       vocab_size=VOCABULARY, max_position_embeddings=128),
         "train": {"max_steps": 3, "global_batch_size": 8, "threads": 1},
-        "data": {"train": [str(scratch / "d.tokens")], "validation": [str(scratch / "d.tokens")], "sequence_length": 40,
-                 "tokenizer": str(scratch / "tokenizer" / "tokenizer.json")},
+        "data": {"train": [str(scratch / "d.tokens")], "validation": [str(scratch / "d.tokens")], "mode": "documents",
+                 "sequence_length": 40, "tokenizer": str(scratch / "tokenizer" / "tokenizer.json")},
         "optimizer": {"lr": 0.05}, "log": {"tensorboard": False}}))
 
 

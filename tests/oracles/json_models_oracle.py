@@ -46,7 +46,7 @@ def make(name):
     """A random model as its release would be."""
     architecture, family, config = MODELS[name]
     folder = pathlib.Path(SCRATCH.name) / f"{name}_source"
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     (folder / "tokenizer.json").write_text(families.make(family, TEXT.splitlines(), vocab_size=600), encoding="utf-8")
     (folder / "tokenizer_config.json").write_text(json.dumps(config))
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
@@ -142,9 +142,8 @@ for model_name in MODELS:
 
 class Directories(unittest.TestCase):
     def test_a_tiktoken_file_makes_way_for_a_tokenizer_json_and_else_says_what_to_do(self):
-        source = pathlib.Path(SCRATCH.name) / "qwen_source"
         folder = pathlib.Path(SCRATCH.name) / "tiktoken"
-        shutil.copytree(source, folder)
+        shutil.copytree(make("qwen")[0], folder)
         (folder / "tokenizer.model").write_text("IQ== 0\nIg== 1\n")
         train_llm("generate", folder, "--prompt", "The", "--max-new-tokens", "2")
         (folder / "tokenizer.json").unlink()

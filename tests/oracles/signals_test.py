@@ -38,6 +38,13 @@ def last_line(message):
     return message.rstrip("\n").splitlines()[-1]
 
 
+def stopped_at(line, number):
+    """The step that a run stopped at; which it is, the load of the machine has a say in."""
+    found = re.fullmatch(rf"train-llm: stopped by {number.name} at step ([12]) of 3, train/loss .*", line)
+    assert found, line
+    return int(found[1])
+
+
 def command_of(line):
     """The command that a run's last line ends with."""
     return line[line.rindex(": /") + 2:]
@@ -53,11 +60,11 @@ def stops_within_a_step(runs):
         process.send_signal(number)
         message = process.communicate()[1]
         assert process.returncode == 128 + number, (number, process.returncode, message)
-        assert ANSWER in message, message
-        assert runs.checkpoint(out, 1).is_dir() and "step 2/" not in message, message
         line = last_line(message)
-        assert line.startswith(f"train-llm: stopped by {number.name} at step 1 of 3, train/loss "), line
-        assert str(runs.checkpoint(out, 1).relative_to(runs.folder)) in line, line
+        step = stopped_at(line, number)
+        assert ANSWER in message and f"step {step + 1}/" not in message, message
+        checkpoint = runs.checkpoint(out, step)
+        assert checkpoint.is_dir() and str(checkpoint.relative_to(runs.folder)) in line, line
         subprocess.run(["sh", "-c", command_of(line)], cwd=runs.folder, check=True, capture_output=True)
         assert runs.losses(out) == runs.losses("straight"), number
         assert runs.weights(out, 3) == runs.weights("straight", 3), number
@@ -120,7 +127,7 @@ def sigusr1_saves_and_goes_on(runs):
     message = process.communicate()[1]
     assert process.returncode == 0 and ANSWER not in message, (process.returncode, message)
     saved = [record["step"] for record in runs.metrics("usr1") if record["event"] == "checkpoint"]
-    assert saved == [2, 3], saved
+    assert saved in ([2, 3], [3]), saved
     assert runs.weights("usr1", 3) == runs.weights("straight", 3)
 
 
@@ -137,16 +144,17 @@ def ranks_agree(runs):
         ranks.processes[1].send_signal(signal.SIGHUP)
         (code, message), (other, said) = ranks.ends([0, 1], within=300)
         assert code == other == 129, (code, other, message, said)
-        assert "stopped by SIGHUP at step 1 of 3" in last_line(message) and "in 2 processes" in last_line(message), message
+        step = stopped_at(last_line(message), signal.SIGHUP)
+        assert "in 2 processes" in last_line(message), message
         assert said == "", said
-    assert runs.checkpoint("two stopped", 1).is_dir()
+    assert runs.checkpoint("two stopped", step).is_dir()
     with train("two stopped", "checkpoint.on_sigusr1=continue") as ranks:
-        ranks.wait_for("step 2/")
+        ranks.wait_for(f"step {step + 1}/")
         ranks.processes[1].send_signal(signal.SIGUSR1)
         assert [code for code, _ in ranks.ends([0, 1], within=300)] == [0, 0]
     assert runs.weights("two stopped", 3) == runs.weights("two", 3)
     saved = [record["step"] for record in runs.metrics("two stopped") if record["event"] == "checkpoint"]
-    assert saved == [1, 3], saved
+    assert saved == [step, 3], saved
 
 
 def says_how_it_ended(runs):
@@ -196,7 +204,10 @@ def says_what_is_left_when_it_diverged(runs):
                                             "train.max_steps=2000", "checkpoint.interval=1", "optimizer.weight_decay=1000"))
     assert result.returncode == 5, result
     line = last_line(result.stderr)
-    assert "isn't finite" in line and "the newest checkpoint is" in line, line
+    step = int(re.search("isn't finite.* stopped with the weights of step ([0-9]+)", line)[1])
+    newest = max((runs.folder / "diverged" / "checkpoints").glob("step-*"))
+    where = "the model is in" if newest == runs.checkpoint("diverged", step) else "the newest checkpoint is"
+    assert f"{where} {newest.relative_to(runs.folder)};" in line, line
     assert command_of(line).endswith("optimizer.lr=500"), line
 
 
