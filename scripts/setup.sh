@@ -14,7 +14,8 @@ cd "$(dirname "$0")/.."
 
 pinned_torch=2.11.0
 packages=(g++ pkg-config python3-venv libsentencepiece-dev nlohmann-json3-dev libspdlog-dev libyaml-cpp-dev
-  libgtest-dev libgmock-dev libbenchmark-dev zlib1g-dev libzstd-dev libssl-dev libxxhash-dev libpcre2-dev libutf8proc-dev libgloo-dev make strace iproute2)
+  libgtest-dev libgmock-dev libbenchmark-dev zlib1g-dev libzstd-dev libssl-dev libxxhash-dev libpcre2-dev
+  libutf8proc-dev libgloo-dev make strace iproute2)
 stamp=.venv/fathom-setup
 log=.venv/fathom-setup.log
 

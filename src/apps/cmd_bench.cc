@@ -211,7 +211,7 @@ int run(Invocation& invocation) {
     for (const PartTime& part : bench.parts(std::min<int64_t>(steps, 3), invocation.stop()))
       json["parts"].push_back({{"part", part.part}, {"seconds", part.seconds}});
   }
-  invocation.print(invocation.has("json") ? json.dump(2) + "\n" : table(json));
+  invocation.print(invocation.has("json") ? json_text(json) : table(json));
   return 0;
 }
 

@@ -175,7 +175,7 @@ int run(Invocation& invocation) {
       model, plan, {.start_values = true, .max_layers = config.model.num_hidden_layers});
   measure_moved(model, plan, measurements);
   measure_saved(model, plan, invocation.choices(), measurements);
-  invocation.print(invocation.has("json") ? to_json(measurements).dump(2) + "\n"
+  invocation.print(invocation.has("json") ? json_text(to_json(measurements))
                                           : to_text(measurements));
   for (const std::string& warning : known_bad_pairings(config.model))
     invocation.log().warn(warning);

@@ -72,7 +72,7 @@ int run(Invocation& invocation) {
     for (int64_t i = 0; i < measured.values.size(0); ++i)
       text += cat("  layer ", i + 1, "  ", to_text(measured.values[i]), "\n");
   }
-  invocation.print(invocation.has("json") ? json.dump(2) + "\n" : text);
+  invocation.print(invocation.has("json") ? json_text(json) : text);
   return 0;
 }
 

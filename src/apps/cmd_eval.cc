@@ -27,7 +27,7 @@ int run(Invocation& invocation) {
                        {"val/ppl", result.perplexity()},
                        {"val/unigram_loss", result.unigram_loss},
                        {"tokens", result.targets}};
-    invocation.print(json.dump(2) + "\n");
+    invocation.print(json_text(json));
   } else {
     invocation.print(cat("model     ", on.directory.string(), "\ndata      ",
                          settings_text(on.data), "\nval/loss  ", loss_text(result.loss),

@@ -76,7 +76,7 @@ int run(Invocation& invocation) {
         {"prompt", prompt},
         {"text", whole.starts_with(start) ? prompt + whole.substr(start.size()) : whole},
         {"new_tokens", generated}};
-    invocation.print(result.dump(2) + "\n");
+    invocation.print(json_text(result));
   } else {
     // What is left is a part of a character that no token has completed.
     const std::string text = tokenizer.decode(ids);

@@ -56,7 +56,7 @@ int report(Invocation& invocation, const CopiedModel& copied) {
                       {"placement", placement},
                       {"dtype", model.dtype}};
   if (invocation.has("json")) {
-    invocation.print(facts.dump(2) + "\n");
+    invocation.print(json_text(facts));
   } else {
     for (const auto& [name, value] : facts.items())
       invocation.print(

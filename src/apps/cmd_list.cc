@@ -17,7 +17,7 @@ std::string as_json(const CatalogTable& table) {
     if (!row.extensions.empty()) object["extensions"] = row.extensions;
     rows.push_back(std::move(object));
   }
-  return rows.dump(2) + "\n";
+  return json_text(rows);
 }
 
 /// A page: the table, with the config keys' meaning left to --help.

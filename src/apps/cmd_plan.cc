@@ -243,7 +243,7 @@ int run(Invocation& invocation) {
   Json plan = plan_json(loaded, invocation.choices());
   plan["data"] = data.is_null() ? data_json(loaded.config, invocation) : data;
   if (invocation.has("measure")) plan["measured"] = measured_json(loaded.config, invocation.stop());
-  invocation.print(invocation.has("json") ? plan.dump(2) + "\n" : plan_text(plan));
+  invocation.print(invocation.has("json") ? json_text(plan) : plan_text(plan));
   for (const std::string& warning : known_bad_pairings(loaded.config.model))
     invocation.log().warn(warning);
   return 0;

@@ -114,7 +114,7 @@ int run(Invocation& invocation) {
     text += cat(file["path"].get<std::string>(), ": ", file["name"].get<std::string>(), ", ",
                 file["documents"].get<uint64_t>(), " documents, ", file["tokens"].get<uint64_t>(),
                 " tokens\n");
-  invocation.print(invocation.has("json") ? facts.dump(2) + "\n" : text);
+  invocation.print(invocation.has("json") ? json_text(facts) : text);
   return 0;
 }
 

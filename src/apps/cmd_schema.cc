@@ -5,7 +5,7 @@ namespace fathom {
 namespace {
 
 int run(Invocation& invocation) {
-  invocation.print(json_schema(invocation.choices()).dump(2) + "\n");
+  invocation.print(json_text(json_schema(invocation.choices())));
   return 0;
 }
 

@@ -34,7 +34,7 @@ int train(Invocation& invocation) {
       train_tokenizer(files, options, resolve_output(output), &progress, invocation.stop());
   const Json facts = {
       {"output", output}, {"vocab_size", tokenizer.vocab_size()}, {"sha256", tokenizer.checksum()}};
-  invocation.print(invocation.has("json") ? facts.dump(2) + "\n"
+  invocation.print(invocation.has("json") ? json_text(facts)
                                           : cat(output, ": ", tokenizer.vocab_size(), " pieces\n"));
   return 0;
 }

@@ -5,37 +5,13 @@
 #include <stdexcept>
 #include <vector>
 
+#include "base/line_counter.h"
 #include "fathom/base/error.h"
 
 namespace fathom {
 namespace {
 
 constexpr int kMaxDepth = 64;
-
-/// Counts the lines of what the parser has consumed, so that an error in a callback can name its
-/// line.
-class LineCountingIterator {
- public:
-  using iterator_category = std::input_iterator_tag;
-  using value_type = char;
-  using difference_type = std::ptrdiff_t;
-  using pointer = const char*;
-  using reference = const char&;
-
-  LineCountingIterator(const char* position, int* line) : position_(position), line_(line) {}
-  reference operator*() const { return *position_; }
-  LineCountingIterator& operator++() {
-    if (*position_ == '\n') ++*line_;
-    ++position_;
-    return *this;
-  }
-  bool operator==(const LineCountingIterator& other) const { return position_ == other.position_; }
-  bool operator!=(const LineCountingIterator& other) const { return position_ != other.position_; }
-
- private:
-  const char* position_;
-  int* line_;
-};
 
 }  // namespace
 
@@ -66,6 +42,10 @@ Json parse_json(std::string_view text, std::string_view where) {
     reject(cat("not valid JSON: ", bracket == std::string::npos ? what : what.substr(bracket + 2)));
   }
   return {};  // not reached: reject throws
+}
+
+std::string json_text(const Json& json) {
+  return json.dump(2, ' ', /*ensure_ascii=*/false, Json::error_handler_t::replace) + "\n";
 }
 
 }  // namespace fathom

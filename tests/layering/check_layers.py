@@ -25,7 +25,7 @@ ALLOWED = {
     "apps": TRAIN | {"diagnose", "eval", "io"},
 }
 TORCH_FREE = {"base", "config", "data"}
-TORCH_ANYWAY = {"base/context", "base/shape"}
+TORCH_ANYWAY = {"base/shape"}
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 50
 

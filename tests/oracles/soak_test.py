@@ -9,8 +9,8 @@ import support
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "soak"))
 import soak  # noqa: E402  (needs the path above)
 
-CASES = ("kills", "kills-before-calls", "failing-calls", "full-disk", "damaged-checkpoints", "damaged-token-files",
-         "lost-ranks")
+CASES = ("kills", "kills-before-calls", "failing-calls", "full-disk", "damaged-checkpoints", "damaged-models",
+         "damaged-token-files", "lost-ranks", "limits")
 
 options = support.arguments(__doc__, seed=support.seed(), tries=2)
 with tempfile.TemporaryDirectory() as folder:

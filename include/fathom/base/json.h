@@ -16,4 +16,8 @@ using Json = nlohmann::ordered_json;
 /// their file
 Json parse_json(std::string_view text, std::string_view where);
 
+/// A page of JSON, for people and programs. What isn't UTF-8, as a file's name may be, comes out as
+/// U+FFFD.
+std::string json_text(const Json& json);
+
 }  // namespace fathom
