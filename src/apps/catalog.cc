@@ -2,6 +2,7 @@
 
 #include "fathom/base/error.h"
 #include "fathom/config/load.h"
+#include "fathom/config/presets.h"
 #include "fathom/data/formats.h"
 #include "fathom/diagnose/probe.h"
 #include "fathom/model/init.h"

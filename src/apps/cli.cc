@@ -8,11 +8,12 @@
 #include <stdexcept>
 
 #include "fathom/base/error.h"
+#include "fathom/base/internal/quote.h"
+#include "fathom/base/internal/terminal.h"
 #include "fathom/base/number.h"
-#include "fathom/base/quote.h"
-#include "fathom/base/terminal.h"
-#include "fathom/data/tokenizer.h"
-#include "fathom/io/hugging_face.h"
+#include "fathom/config/describe.h"
+#include "fathom/hugging_face/hugging_face.h"
+#include "fathom/tokenizer/tokenizer.h"
 
 namespace fathom {
 namespace {

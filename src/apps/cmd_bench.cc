@@ -8,13 +8,14 @@
 #include <iostream>
 
 #include "apps/commands.h"
-#include "apps/run_setup.h"
 #include "fathom/base/file.h"
 #include "fathom/base/json.h"
 #include "fathom/model/cost.h"
-#include "fathom/train/attention_choice.h"
-#include "fathom/train/device.h"
-#include "fathom/train/part_timer.h"
+#include "fathom/run/run_start.h"
+#include "fathom/runtime/attention_choice.h"
+#include "fathom/runtime/device.h"
+#include "fathom/runtime/part_timer.h"
+#include "fathom/runtime/precision.h"
 #include "fathom/train/recorded_step.h"
 #include "fathom/train/schedule.h"
 

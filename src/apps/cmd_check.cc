@@ -8,11 +8,12 @@
 
 #include "apps/commands.h"
 #include "fathom/base/json.h"
-#include "fathom/io/model_files.h"
-#include "fathom/io/plan_json.h"
+#include "fathom/hugging_face/model_files.h"
+#include "fathom/hugging_face/plan_json.h"
 #include "fathom/model/check.h"
 #include "fathom/model/profile.h"
-#include "fathom/train/device.h"
+#include "fathom/runtime/device.h"
+#include "fathom/runtime/precision.h"
 #include "fathom/train/state.h"
 
 namespace fathom {
@@ -20,9 +21,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-Json to_json(const std::vector<Measurement>& measurements) {
+Json to_json(const std::vector<CheckedValue>& measurements) {
   Json list = Json::array();
-  for (const Measurement& m : measurements)
+  for (const CheckedValue& m : measurements)
     list.push_back({{"where", m.where},
                     {"what", m.what},
                     {"expected", m.expected},
@@ -31,9 +32,9 @@ Json to_json(const std::vector<Measurement>& measurements) {
   return list;
 }
 
-std::string to_text(const std::vector<Measurement>& measurements) {
+std::string to_text(const std::vector<CheckedValue>& measurements) {
   std::string text;
-  for (const Measurement& m : measurements) {
+  for (const CheckedValue& m : measurements) {
     char line[512];
     std::snprintf(line, sizeof line, "%-9s %-42s %-28s expected %-14s measured %s\n",
                   m.agrees ? "ok" : "DIFFERS", m.where.c_str(), m.what.c_str(), m.expected.c_str(),
@@ -78,7 +79,7 @@ void profile_on_any_tokens(Llama& model) {
 
 /// Measures again after what makes other implementations lose their factors: a change of dtype,
 /// storage made anew, a move to another device and back.
-void measure_moved(Llama& model, const ModelPlan& plan, std::vector<Measurement>& all) {
+void measure_moved(Llama& model, const ModelPlan& plan, std::vector<CheckedValue>& all) {
   const auto again = [&](const std::string& what) {
     const std::string found =
         first_disagreement(check_model(model, plan, {.start_values = false, .max_layers = 4}));
@@ -132,7 +133,7 @@ double logits_distance(Llama& one, Llama& other) {
 /// Saves the model and measures what is loaded: built by its own plan, as a resume does, and as any
 /// Llama runtime does, with the factors in the gains.
 void measure_saved(Llama& model, const ModelPlan& plan, const Choices& choices,
-                   std::vector<Measurement>& all) {
+                   std::vector<CheckedValue>& all) {
   uint64_t bytes = 0;
   for (const torch::Tensor& parameter : model->parameters()) bytes += parameter.nbytes();
   const ScratchFolder scratch;
@@ -171,7 +172,7 @@ int run(Invocation& invocation) {
               precision.compute);
   model->start_weights(config.train.seed);
   profile_on_any_tokens(model);
-  std::vector<Measurement> measurements = check_model(
+  std::vector<CheckedValue> measurements = check_model(
       model, plan, {.start_values = true, .max_layers = config.model.num_hidden_layers});
   measure_moved(model, plan, measurements);
   measure_saved(model, plan, invocation.choices(), measurements);

@@ -6,6 +6,7 @@
 #include "fathom/base/json.h"
 #include "fathom/base/names.h"
 #include "fathom/diagnose/probe.h"
+#include "fathom/run/run_data.h"
 
 namespace fathom {
 namespace {
@@ -35,14 +36,6 @@ std::vector<ProbeInfo> chosen_probes(const Invocation& invocation) {
   return chosen;
 }
 
-/// Nested arrays in the tensor's shape.
-Json to_json(const torch::Tensor& values) {
-  if (values.dim() == 0) return values.item<double>();
-  Json array = Json::array();
-  for (int64_t i = 0; i < values.size(0); ++i) array.push_back(to_json(values[i]));
-  return array;
-}
-
 std::string to_text(const torch::Tensor& values) {
   if (values.dim() == 0) return cat(values.item<double>());
   std::string text;
@@ -62,12 +55,12 @@ int run(Invocation& invocation) {
       cat("model   ", on.directory.string(), "\ndata    ", settings_text(on.data), "\n");
   for (const ProbeInfo& row : chosen) {
     const auto probe = row.make();
-    const Measurement measured =
-        measure(on.model, *probe, evaluation_batches(on.files, on.data, on.rows_per_batch),
-                invocation.stop());
+    const Measurement measured = measure(on.model, *probe, batches_of(on.rows), invocation.stop());
     require_finite(on.directory, row.name, measured.values.isfinite().all().item<bool>());
-    json["probes"].push_back(
-        {{"name", row.name}, {"tokens", measured.targets}, {"values", to_json(measured.values)}});
+    json["probes"].push_back({{"name", row.name},
+                              {"tokens", measured.targets},
+                              {"axes", measured.axes},
+                              {"values", to_json(measured.values)}});
     text += cat(row.name, " on ", measured.targets, " tokens: ", row.formula, "\n");
     for (int64_t i = 0; i < measured.values.size(0); ++i)
       text += cat("  layer ", i + 1, "  ", to_text(measured.values[i]), "\n");

@@ -7,6 +7,7 @@
 #include "apps/text_settings.h"
 #include "fathom/base/json.h"
 #include "fathom/base/number.h"
+#include "fathom/run/run_data.h"
 
 namespace fathom {
 namespace {
@@ -16,9 +17,8 @@ int run(Invocation& invocation) {
     throw ConfigError("--text is missing; name text files, folders, globs or token files");
   ModelOnText on = load_model_on_text(invocation, invocation.texts("text"),
                                       invocation.integer("tokens", INT64_MAX, 1, INT64_MAX));
-  report_evaluation(on.files, on.data, "--text", invocation.log());
-  const Perplexity result =
-      score(on.model, on.files, on.data, on.rows_per_batch, invocation.stop());
+  report_evaluation(on.rows.rows(), on.data, "--text", invocation.log());
+  const Perplexity result = evaluate_perplexity(on.model, batches_of(on.rows), invocation.stop());
   require_finite(on.directory, "val/ppl", std::isfinite(result.perplexity()));
   if (invocation.has("json")) {
     const Json json = {{"model", on.directory.string()},

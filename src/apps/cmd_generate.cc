@@ -1,33 +1,14 @@
 // train-llm generate: continues a prompt.
 
 #include "apps/commands.h"
-#include "apps/run_setup.h"
 #include "fathom/base/json.h"
-#include "fathom/eval/generate.h"
-#include "fathom/io/checkpoint.h"
-#include "fathom/train/device.h"
+#include "fathom/eval/continue_text.h"
+#include "fathom/hugging_face/model_files.h"
+#include "fathom/run/checkpoint.h"
+#include "fathom/runtime/device.h"
 
 namespace fathom {
 namespace {
-
-/// BOS and the prompt, as the model's texts start; for no prompt, what comes before a text.
-std::vector<int32_t> ids_of(const std::string& prompt, const Tokenizer& tokenizer, bool add_bos) {
-  std::vector<int32_t> ids = tokenizer.encode(prompt);
-  if (add_bos && tokenizer.bos_id()) ids.insert(ids.begin(), *tokenizer.bos_id());
-  if (!ids.empty()) return ids;
-  const auto start = tokenizer.bos_id() ? tokenizer.bos_id() : tokenizer.eos_id();
-  if (!start) throw ConfigError("--prompt is empty and the tokenizer has neither BOS nor EOS");
-  return {*start};
-}
-
-/// Ids of the model that the tokenizer has nothing for.
-std::vector<int64_t> ids_without_piece(const Tokenizer& tokenizer, int64_t vocab_size) {
-  std::vector<int64_t> ids;
-  for (int64_t id = 0; id < vocab_size; ++id) {
-    if (!tokenizer.has_piece(id)) ids.push_back(id);
-  }
-  return ids;
-}
 
 std::vector<int64_t> ends_of(const std::filesystem::path& directory, const Tokenizer& tokenizer) {
   std::vector<int64_t> ends = read_ends(directory);
@@ -48,39 +29,27 @@ int run(Invocation& invocation) {
   DataConfig of_run;
   of_run.add_bos = tokenizer.adds_bos();
   read_data_settings(directory, of_run, invocation.choices());
-  std::vector<int32_t> ids = ids_of(prompt, tokenizer, of_run.add_bos);
-  const SamplingOptions options{
-      .max_new_tokens = invocation.integer("max-new-tokens", 128, 1, 1 << 20),
-      .temperature = invocation.number("temperature", 0.8, 0, 100),
-      .top_p = invocation.number("top-p", 0.95, 1e-6, 1),
-      .seed = invocation.integer("seed", 0, 0, INT64_MAX),
-      .never = ids_without_piece(tokenizer, model->config().vocab_size)};
-  // A token can be part of a character: what is printed is what the whole text has gained.
-  const std::string start = tokenizer.decode(ids);
-  std::string printed = start;
+  const TextOptions options{
+      .sampling = {.max_new_tokens = invocation.integer("max-new-tokens", 128, 1, 1 << 20),
+                   .temperature = invocation.number("temperature", 0.8, 0, 100),
+                   .top_p = invocation.number("top-p", 0.95, 1e-6, 1),
+                   .seed = invocation.integer("seed", 0, 0, INT64_MAX)},
+      .add_bos = of_run.add_bos,
+      .ends = ends_of(directory, tokenizer)};
   const bool json = invocation.has("json");
   if (!json) invocation.print(prompt);
-  const auto show = [&](int32_t id) {
-    ids.push_back(id);
-    const std::string text = tokenizer.decode(ids);
-    if (json || !text.starts_with(printed) || text.ends_with("\xEF\xBF\xBD")) return;
-    invocation.print(text.substr(printed.size()));
-    printed = text;
+  const auto show = [&](const std::string& text) {
+    if (!json) invocation.print(text);
   };
-  const std::vector<int32_t> generated =
-      generate(model, ids, ends_of(directory, tokenizer), options, show, invocation.stop());
+  const Continuation made =
+      continue_text(model, tokenizer, prompt, options, show, invocation.stop());
   if (json) {
-    const std::string whole = tokenizer.decode(ids);
-    const Json result = {
-        {"model", directory.string()},
-        {"prompt", prompt},
-        {"text", whole.starts_with(start) ? prompt + whole.substr(start.size()) : whole},
-        {"new_tokens", generated}};
-    invocation.print(json_text(result));
+    invocation.print(json_text({{"model", directory.string()},
+                                {"prompt", prompt},
+                                {"text", made.text},
+                                {"new_tokens", made.new_tokens}}));
   } else {
-    // What is left is a part of a character that no token has completed.
-    const std::string text = tokenizer.decode(ids);
-    invocation.print(cat(text.starts_with(printed) ? text.substr(printed.size()) : "", "\n"));
+    invocation.print("\n");
   }
   return 0;
 }

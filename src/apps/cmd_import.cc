@@ -7,8 +7,8 @@
 #include "fathom/base/json.h"
 #include "fathom/base/names.h"
 #include "fathom/base/number.h"
+#include "fathom/hugging_face/model_files.h"
 #include "fathom/io/checkpoint_directory.h"
-#include "fathom/io/model_files.h"
 
 namespace fathom {
 namespace {

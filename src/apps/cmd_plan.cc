@@ -6,16 +6,18 @@
 
 #include "apps/commands.h"
 #include "apps/measure.h"
-#include "apps/run_setup.h"
 #include "fathom/base/json.h"
 #include "fathom/base/number.h"
+#include "fathom/config/describe.h"
 #include "fathom/data/prepare.h"
+#include "fathom/data/prepared.h"
 #include "fathom/data/report.h"
-#include "fathom/io/checkpoint.h"
-#include "fathom/io/plan_json.h"
+#include "fathom/hugging_face/plan_json.h"
 #include "fathom/model/cost.h"
 #include "fathom/model/placement.h"
-#include "fathom/train/device.h"
+#include "fathom/run/checkpoint.h"
+#include "fathom/run/run_data.h"
+#include "fathom/runtime/device.h"
 #include "fathom/train/schedule.h"
 
 namespace fathom {

@@ -5,10 +5,13 @@
 
 #include "apps/commands.h"
 #include "apps/data_flags.h"
+#include "fathom/base/internal/output_path.h"
 #include "fathom/base/json.h"
-#include "fathom/base/output_path.h"
 #include "fathom/config/errors.h"
+#include "fathom/config/presets.h"
+#include "fathom/data/find_files.h"
 #include "fathom/data/prepare.h"
+#include "fathom/data/prepared.h"
 
 namespace fathom {
 namespace {

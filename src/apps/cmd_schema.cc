@@ -1,5 +1,6 @@
 #include "apps/commands.h"
 #include "fathom/base/json.h"
+#include "fathom/config/describe.h"
 
 namespace fathom {
 namespace {

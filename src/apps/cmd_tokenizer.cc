@@ -6,9 +6,10 @@
 
 #include "apps/commands.h"
 #include "apps/data_flags.h"
+#include "fathom/base/internal/output_path.h"
 #include "fathom/base/json.h"
 #include "fathom/base/number.h"
-#include "fathom/base/output_path.h"
+#include "fathom/data/find_files.h"
 #include "fathom/data/prepare.h"
 #include "fathom/data/train_tokenizer.h"
 

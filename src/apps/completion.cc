@@ -8,6 +8,8 @@
 #include "apps/help.h"
 #include "fathom/base/error.h"
 #include "fathom/base/json.h"
+#include "fathom/config/describe.h"
+#include "fathom/config/presets.h"
 
 namespace fathom {
 namespace {

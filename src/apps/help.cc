@@ -4,6 +4,7 @@
 
 #include "fathom/base/error.h"
 #include "fathom/base/names.h"
+#include "fathom/config/describe.h"
 
 namespace fathom {
 namespace {

@@ -19,9 +19,9 @@
 #include "apps/threads.h"
 #include "fathom/base/cores.h"
 #include "fathom/base/error.h"
-#include "fathom/base/quote.h"
+#include "fathom/base/internal/quote.h"
 #include "fathom/config/errors.h"
-#include "fathom/train/choices.h"
+#include "fathom/run/choices.h"
 
 namespace fathom {
 namespace {

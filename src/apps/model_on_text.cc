@@ -3,8 +3,11 @@
 #include "apps/text_settings.h"
 #include "fathom/base/error.h"
 #include "fathom/config/context.h"
+#include "fathom/hugging_face/model_files.h"
+#include "fathom/tokenizer/tokenizer_files.h"
 #include "fathom/data/prepare.h"
-#include "fathom/train/device.h"
+#include "fathom/data/prepared.h"
+#include "fathom/runtime/device.h"
 
 namespace fathom {
 
@@ -44,7 +47,8 @@ ModelOnText load_model_on_text(const Invocation& invocation, const std::vector<s
   std::vector<TokenFile> files =
       prepared(inputs, data, tokenizer, "prepare", invocation.log(), invocation.stop());
   const int64_t rows = invocation.integer("batch-size", 8, 1, 1 << 20);
-  return {directory, std::move(model), std::move(data), std::move(files), rows};
+  EvaluationLoader loader(std::move(files), data, rows);
+  return {directory, std::move(model), std::move(data), std::move(loader)};
 }
 
 }  // namespace fathom

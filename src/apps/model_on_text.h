@@ -6,7 +6,10 @@
 #include <string_view>
 #include <vector>
 
-#include "apps/run_setup.h"
+#include "apps/cli.h"
+#include "fathom/data/loader.h"
+#include "fathom/eval/perplexity.h"
+#include "fathom/model/llama.h"
 
 namespace fathom {
 
@@ -14,8 +17,7 @@ struct ModelOnText {
   std::filesystem::path directory;  ///< that the model was loaded from
   Llama model;
   DataConfig data;
-  std::vector<TokenFile> files;
-  int64_t rows_per_batch;
+  EvaluationLoader rows;
 };
 
 /// Flags that say which text, where the model runs and how rows are made, then `flags`.

@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "fathom/base/number.h"
-#include "fathom/io/checkpoint.h"
+#include "fathom/run/checkpoint.h"
 #include "fathom/train/schedule.h"
 
 namespace fathom {

@@ -23,6 +23,7 @@ class RunEnd : public Observer {
   /// The config again, once the data says how many steps there are.
   void set_config(const RunConfig& config) { config_ = config; }
 
+  std::string name() const override { return "end"; }
   void on_start(TrainState& state) override;
   void on_step(const StepEvent& event) override;
   /// The step of a run that is found to be complete before it is started.

@@ -4,7 +4,7 @@
 
 #include "apps/data_flags.h"
 #include "fathom/base/error.h"
-#include "fathom/io/checkpoint.h"
+#include "fathom/run/checkpoint.h"
 
 namespace fathom {
 namespace {

@@ -8,7 +8,7 @@
 
 #include "apps/cli.h"
 #include "fathom/base/json.h"
-#include "fathom/data/tokenizer.h"
+#include "fathom/tokenizer/tokenizer.h"
 
 namespace fathom {
 

@@ -11,7 +11,7 @@
 #include <utility>
 
 #include "fathom/base/error.h"
-#include "fathom/base/output_path.h"
+#include "fathom/base/internal/output_path.h"
 
 namespace fathom {
 namespace {

@@ -1,4 +1,4 @@
-#include "fathom/base/file_kinds.h"
+#include "fathom/base/internal/file_kinds.h"
 
 #include <algorithm>
 #include <cctype>

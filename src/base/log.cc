@@ -3,7 +3,7 @@
 #include <spdlog/logger.h>
 #include <spdlog/sinks/base_sink.h>
 
-#include "fathom/base/terminal.h"
+#include "fathom/base/internal/terminal.h"
 
 namespace fathom {
 namespace {

@@ -1,4 +1,4 @@
-#include "fathom/base/output_path.h"
+#include "fathom/base/internal/output_path.h"
 
 #include <fcntl.h>
 #include <sys/file.h>

@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "fathom/base/error.h"
-#include "fathom/base/terminal.h"
+#include "fathom/base/internal/terminal.h"
 
 namespace fathom {
 namespace {

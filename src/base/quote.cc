@@ -1,4 +1,4 @@
-#include "fathom/base/quote.h"
+#include "fathom/base/internal/quote.h"
 
 #include <algorithm>
 #include <array>

@@ -1,4 +1,4 @@
-#include "fathom/base/terminal.h"
+#include "fathom/base/internal/terminal.h"
 
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -7,7 +7,7 @@
 #include <mutex>
 
 #include "fathom/base/error.h"
-#include "fathom/base/quote.h"
+#include "fathom/base/internal/quote.h"
 
 namespace fathom {
 namespace {

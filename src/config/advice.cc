@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "fathom/base/error.h"
+#include "fathom/config/describe.h"
 
 namespace fathom {
 namespace {

@@ -5,8 +5,8 @@
 #include <string_view>
 #include <vector>
 
+#include "fathom/config/describe.h"
 #include "fathom/config/fields.h"
-#include "fathom/config/load.h"
 
 namespace fathom {
 

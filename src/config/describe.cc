@@ -1,9 +1,10 @@
-// The declared keys as YAML, as text for people, and as JSON Schema.
+#include "fathom/config/describe.h"
+
 #include <nlohmann/json.hpp>
 
+#include "config/advice.h"
 #include "config/value.h"
 #include "fathom/base/error.h"
-#include "fathom/config/load.h"
 
 namespace fathom {
 namespace {
@@ -17,6 +18,11 @@ std::vector<std::string> split_path(const std::string& path) {
     parts.push_back(path.substr(start, dot - start));
   parts.push_back(path.substr(start));
   return parts;
+}
+
+/// "0" of "probes.0.name".
+bool is_index(const std::string& part) {
+  return part.find_first_not_of("0123456789") == std::string::npos;
 }
 
 std::string condition_text(const Field& field) {
@@ -79,14 +85,20 @@ std::string dump_yaml(RunConfig config, const Choices& choices) {
   for (const Field& field : fields.all()) {
     if (is_unset(field) || (field.has_effect && !field.has_effect())) continue;
     const std::vector<std::string> parts = split_path(field.path);
+    std::string dash;  // before the first key of a list's section
     for (size_t i = 0; i + 1 < parts.size(); ++i) {
       if (i < open.size() && open[i] == parts[i]) continue;
       open.resize(i);
       open.push_back(parts[i]);
-      yaml += cat(std::string(2 * i, ' '), parts[i], ":\n");
+      if (is_index(parts[i])) {
+        dash = "- ";
+      } else {
+        yaml += cat(std::string(2 * i, ' '), parts[i], ":\n");
+      }
     }
     open.resize(parts.size() - 1);
-    yaml += cat(std::string(2 * open.size(), ' '), parts.back(), ": ", yaml_value(field), "\n");
+    yaml += cat(std::string(2 * open.size() - dash.size(), ' '), dash, parts.back(), ": ",
+                yaml_value(field), "\n");
   }
   return yaml;
 }
@@ -102,15 +114,25 @@ std::map<std::string, std::string> effective_values(RunConfig config, const Choi
   return values;
 }
 
+namespace {
+
+std::string description_of(const Field& field) {
+  const std::string value = is_unset(field) ? "" : cat("=", yaml_value(field));
+  return cat("  ", field.path, value, "\n      ", field.doc, "; ", allowed_values(field),
+             condition_text(field), "\n");
+}
+
+}  // namespace
+
 std::string describe_keys(const Choices& choices) {
   RunConfig config;
   Fields fields(choices);
   config.declare(fields);
   std::string text;
-  for (const Field& field : fields.all()) {
-    const std::string value = is_unset(field) ? "" : cat("=", yaml_value(field));
-    text += cat("  ", field.path, value, "\n      ", field.doc, "; ", allowed_values(field),
-                condition_text(field), "\n");
+  for (const Field& field : fields.all()) text += description_of(field);
+  for (const SectionList& list : fields.lists()) {
+    text += cat("  ", list.path, "=[]\n      ", list.doc, "; a list of sections, each with\n");
+    for (const Field& field : list.keys) text += description_of(field);
   }
   return text;
 }
@@ -136,7 +158,38 @@ Json json_schema(const Choices& choices) {
     }
     (*section)["properties"][parts.back()] = schema_of(field);
   }
+  for (const SectionList& list : fields.lists()) {
+    Json section = empty_section();
+    for (const Field& field : list.keys)
+      section["properties"][split_path(field.path).back()] = schema_of(field);
+    root["properties"][list.path] = {
+        {"type", "array"}, {"items", section}, {"description", list.doc}};
+  }
   return root;
+}
+
+std::vector<std::string> key_paths(const Choices& choices) {
+  RunConfig config;
+  Fields fields(choices);
+  config.declare(fields);
+  std::vector<std::string> paths;
+  for (const Field& field : fields.all()) paths.push_back(field.path);
+  return paths;
+}
+
+KeyAdvice key_advice(const std::string& name, const Choices& choices) {
+  RunConfig config;
+  Fields fields(choices);
+  config.declare(fields);
+  return advice_for(name, fields);
+}
+
+bool is_boolean_key(const std::string& path, const Choices& choices) {
+  RunConfig config;
+  Fields fields(choices);
+  config.declare(fields);
+  const Field* field = fields.find(path);
+  return field != nullptr && std::holds_alternative<bool*>(field->value);
 }
 
 }  // namespace fathom

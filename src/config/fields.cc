@@ -19,6 +19,12 @@ bool chooses_one_of(const std::string& value, bool sequence,
   });
 }
 
+/// "probes[].name" of "probes.0.name".
+std::string chooser_of(const std::string& path) {
+  static const std::regex kIndex(R"(\.\d+\.)");
+  return std::regex_replace(path, kIndex, "[].");
+}
+
 }  // namespace
 
 std::vector<SequencePart> parse_sequence(const std::string& text) {
@@ -51,7 +57,7 @@ void Fields::one_of(const std::string& name, std::string& value, std::vector<std
 
 void Fields::choice(const std::string& name, std::string& value, const std::string& doc,
                     bool sequence) {
-  const auto rows = choices_->find(prefix_ + name);
+  const auto rows = choices_->find(chooser_of(prefix_ + name));
   if (rows == choices_->end()) throw std::logic_error("no table was given for " + prefix_ + name);
   one_of(name, value, names_of(rows->second), doc);
   fields_.back().sequence = sequence;
@@ -67,7 +73,7 @@ void Fields::option_of(const std::vector<std::string>& choosers, const std::stri
     const Field& field = declared(path);
     const std::string* chosen = std::get<std::string*>(field.value);
     std::vector<std::string> with_option;
-    for (const Choice& row : choices_->at(path)) {
+    for (const Choice& row : choices_->at(chooser_of(path))) {
       if (std::find(row.options.begin(), row.options.end(), name) != row.options.end())
         with_option.push_back(row.name);
     }
@@ -113,6 +119,12 @@ const Field* Fields::find(const std::string& path) const {
   const auto found = std::find_if(fields_.begin(), fields_.end(),
                                   [&](const Field& field) { return field.path == path; });
   return found == fields_.end() ? nullptr : &*found;
+}
+
+const SectionList* Fields::find_list(const std::string& path) const {
+  const auto found = std::find_if(lists_.begin(), lists_.end(),
+                                  [&](const SectionList& list) { return list.path == path; });
+  return found == lists_.end() ? nullptr : &*found;
 }
 
 Field& Fields::declared(const std::string& path) {

@@ -11,6 +11,7 @@
 #include "config/value.h"
 #include "fathom/base/error.h"
 #include "fathom/base/names.h"
+#include "fathom/config/describe.h"
 #include "fathom/config/errors.h"
 
 namespace fathom {
@@ -40,14 +41,7 @@ bool mentions(const std::string& text, const std::string& name) {
 /// A config in the making.
 class Loader {
  public:
-  explicit Loader(const Choices& choices) : choices_(choices), fields_(choices) {
-    config_.declare(fields_);
-    for (const Field& field : fields_.all()) {
-      for (std::string section = section_of(field.path); !section.empty();
-           section = section_of(section))
-        sections_.insert(section);
-    }
-  }
+  explicit Loader(const Choices& choices) : choices_(choices), fields_(choices) { declare(); }
 
   void apply(const Source& source) {
     ++layer_;
@@ -63,6 +57,7 @@ class Loader {
     for (const Override& override : overrides) {
       collect([&] {
         check_text(override.path + override.value, kCommandLine);
+        if (fields_.find_list(override.path) != nullptr) return apply_list(override);
         const Field* field = fields_.find(override.path);
         if (field == nullptr) reject_unknown(kCommandLine, override.path);
         set(
@@ -94,13 +89,12 @@ class Loader {
     Fields start_fields(choices_);
     start.model = start_.model;
     start.declare(start_fields);
-    for (size_t i = 0; i < fields_.all().size(); ++i) {
-      const Field& field = fields_.all()[i];
-      const bool free = field.path.starts_with("model.rope_") ||
-                        field.path == "model.max_position_embeddings" ||
-                        !field.path.starts_with("model.");
-      const std::string theirs = yaml_value(start_fields.all()[i]);
-      if (free || yaml_value(field) == theirs) continue;
+    for (const Field& field : fields_.all()) {
+      if (!field.path.starts_with("model.") || field.path.starts_with("model.rope_") ||
+          field.path == "model.max_position_embeddings")
+        continue;
+      const std::string theirs = yaml_value(*start_fields.find(field.path));
+      if (yaml_value(field) == theirs) continue;
       errors_.push_back(cat(origin(field.path), ": ", field.path, " is ", yaml_value(field),
                             ", but the model of train.init_from (", directory, ") has ",
                             theirs.empty() ? "its default" : theirs,
@@ -133,14 +127,10 @@ class Loader {
   /// Gives keys without effect their defaults, so that the config equals the one that its dump
   /// describes. @throws ConfigError for all that is wrong, also where keys contradict each other
   LoadedConfig finish(const std::string& label) {
-    RunConfig defaults;
-    Fields default_fields(choices_);
-    defaults.declare(default_fields);
     std::map<std::string, std::string> origins;
-    for (size_t i = 0; i < fields_.all().size(); ++i) {
-      const Field& field = fields_.all()[i];
+    for (const Field& field : fields_.all()) {
       if (field.has_effect && !field.has_effect()) {
-        copy_value(default_fields.all()[i], field);
+        reset(field);
         settings_.erase(field.path);
       }
       origins[field.path] = origin(field.path);
@@ -160,6 +150,57 @@ class Loader {
     std::string origin;
     int layer;
   };
+
+  /// Declares the keys of the config as it is now.
+  void declare() {
+    fields_ = Fields(choices_);
+    config_.declare(fields_);
+    sections_.clear();
+    for (const Field& field : fields_.all()) {
+      for (std::string section = section_of(field.path); !section.empty();
+           section = section_of(section))
+        sections_.insert(section);
+    }
+  }
+
+  /// Gives a field its default.
+  void reset(const Field& field) {
+    RunConfig defaults;
+    Fields of_defaults(choices_);
+    defaults.declare(of_defaults);
+    for (const SectionList& list : fields_.lists())
+      of_defaults.find_list(list.path)->resize(list.size);
+    of_defaults = Fields(choices_);
+    defaults.declare(of_defaults);
+    copy_value(*of_defaults.find(field.path), field);
+  }
+
+  /// A list takes the place of one that an earlier layer set.
+  void apply_list(const std::string& label, const SectionList& list_in, const Node& value) {
+    const SectionList list = list_in;  // declaring anew forgets it
+    const std::string where = value.line > 0 ? cat(label, ":", value.line) : label;
+    if (value.kind != Node::Kind::kList)
+      throw ConfigError(cat(where, ": ", list.path,
+                            " is a list of sections; write each after '- ', "
+                            "or [] for none"));
+    list.resize(value.items.size());
+    std::erase_if(settings_,
+                  [&](const auto& entry) { return entry.first.starts_with(list.path + "."); });
+    declare();
+    for (size_t i = 0; i < value.items.size(); ++i) {
+      const std::string path = cat(list.path, ".", i);
+      const Node& item = value.items[i];
+      if (item.kind != Node::Kind::kMap)
+        throw ConfigError(cat(label, ":", item.line, ": ", path,
+                              " is not a section; write its keys (", join(names_in(path)), ")"));
+      apply_section(label, path + ".", item);
+    }
+  }
+
+  void apply_list(const Override& override) {
+    apply_list(kCommandLine, *fields_.find_list(override.path),
+               parse_json_tree(override.value, kCommandLine));
+  }
 
   /// Does a part of the work; what it throws is kept, so that all mistakes are found at once.
   template <typename Work>
@@ -186,6 +227,7 @@ class Loader {
   void apply_entry(const std::string& label, const std::string& prefix, const std::string& name,
                    const Node& value) {
     const std::string path = prefix + name;
+    if (const SectionList* list = fields_.find_list(path)) return apply_list(label, *list, value);
     const std::string where = cat(label, ":", value.line);
     const Field* field = name.find('.') == std::string::npos ? fields_.find(path) : nullptr;
     if (field != nullptr) {
@@ -222,10 +264,7 @@ class Loader {
       throw ConfigError(cat(origin(first), ": ", first, " and ", in_order ? field.path : path,
                             " are both set; drop one"));
     }
-    RunConfig defaults;
-    Fields default_fields(choices_);
-    defaults.declare(default_fields);
-    copy_value(*default_fields.find(path), *fields_.find(path));
+    reset(*fields_.find(path));
     settings_.erase(rival);
   }
 
@@ -238,6 +277,11 @@ class Loader {
       if (path.empty()) continue;
       const std::string name = path.substr(section.empty() ? 0 : section.size() + 1);
       if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+    }
+    for (const SectionList& list : fields_.lists()) {
+      const std::string name = list.path.substr(list.path.rfind('.') + 1);
+      const bool listed = std::find(names.begin(), names.end(), name) != names.end();
+      if (section_of(list.path) == section && !listed) names.push_back(name);
     }
     return names;
   }
@@ -337,30 +381,6 @@ void apply_values(const Fields& fields, const std::map<std::string, std::string>
     if (field != nullptr)
       assign(*field, parse_yaml_tree("value: " + value, path).entries.at(0).value, path);
   }
-}
-
-std::vector<std::string> key_paths(const Choices& choices) {
-  RunConfig config;
-  Fields fields(choices);
-  config.declare(fields);
-  std::vector<std::string> paths;
-  for (const Field& field : fields.all()) paths.push_back(field.path);
-  return paths;
-}
-
-KeyAdvice key_advice(const std::string& name, const Choices& choices) {
-  RunConfig config;
-  Fields fields(choices);
-  config.declare(fields);
-  return advice_for(name, fields);
-}
-
-bool is_boolean_key(const std::string& path, const Choices& choices) {
-  RunConfig config;
-  Fields fields(choices);
-  config.declare(fields);
-  const Field* field = fields.find(path);
-  return field != nullptr && std::holds_alternative<bool*>(field->value);
 }
 
 }  // namespace fathom

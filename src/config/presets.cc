@@ -1,3 +1,5 @@
+#include "fathom/config/presets.h"
+
 #include <algorithm>
 #include <cctype>
 #include <charconv>
@@ -5,7 +7,6 @@
 
 #include "config/embedded.h"
 #include "fathom/base/names.h"
-#include "fathom/config/load.h"
 
 namespace fathom {
 namespace {

@@ -109,6 +109,28 @@ void LogConfig::declare(Fields& f) {
   f.add("tensorboard", &tensorboard, "write TensorBoard event files to OUT/tb");
 }
 
+void SampleConfig::declare(Fields& f) {
+  f.add("interval", &interval, "steps between samples of text; 0 = none", {.at_least = 0});
+  const std::string where = "sample.interval is above 0";
+  const auto samples = [this] { return interval > 0; };
+  f.when(where, samples, "prompts", &prompts, "texts that are continued");
+  f.when(where, samples, "max_new_tokens", &max_new_tokens, "longest continuation",
+         {.at_least = 1, .at_most = 1 << 20});
+  f.when(where, samples, "temperature", &temperature, "0 = the most likely token",
+         {.at_least = 0, .at_most = 100});
+  f.when(where, samples, "top_p", &top_p, "sample from the likeliest tokens that hold so much",
+         {.above = 0, .at_most = 1});
+  f.when(where, samples, "seed", &seed, "the same seed and weights give the same text",
+         {.at_least = 0});
+}
+
+void ProbeConfig::declare(Fields& f) {
+  f.choice("name", name, "what is measured (list probes)");
+  f.add("interval", &interval,
+        "steps between measurements; also before the first and after the last", {.at_least = 1});
+  f.add("tokens", &tokens, "predictions of data.validation that it looks at", {.at_least = 1});
+}
+
 void ParallelConfig::declare(Fields& f) {
   f.one_of("backend", backend, {"auto", "nccl"},
            "auto: Gloo, on CPUs; nccl: on GPUs, one for each process; never run on a GPU yet");
@@ -132,6 +154,8 @@ void RunConfig::declare(Fields& f) {
   f.section("eval", eval);
   f.section("checkpoint", checkpoint);
   f.section("log", log);
+  f.section("sample", sample);
+  f.sections("probes", probes, "measurements of each layer during training");
   f.section("parallel", parallel);
 }
 
@@ -191,11 +215,30 @@ void check_steps(const RunConfig& config, std::vector<std::string>& broken) {
                          " steps: set fewer, or lr_scheduler.warmup_ratio, such as 0.1"));
 }
 
+/// Rules of what is observed in training.
+void check_observers(const RunConfig& config, std::vector<std::string>& broken) {
+  if (config.sample.interval > 0 && config.sample.prompts.empty())
+    broken.emplace_back(
+        "sample.prompts is empty; name a text to continue, or set "
+        "sample.interval=0");
+  for (size_t i = 0; i < config.probes.size(); ++i) {
+    const std::string path = cat("probes.", i, ".name");
+    for (size_t j = 0; j < i; ++j) {
+      if (config.probes[j].name == config.probes[i].name)
+        broken.push_back(
+            cat(path, " is ", config.probes[i].name, ", as probes.", j, ".name is; keep one"));
+    }
+  }
+  if (!config.probes.empty() && config.data.validation.empty())
+    broken.emplace_back("probes.0.name is set, but data.validation isn't: probes look at its text");
+}
+
 }  // namespace
 
 std::vector<std::string> RunConfig::inconsistencies() const {
   std::vector<std::string> broken = model.inconsistencies();
   check_steps(*this, broken);
+  check_observers(*this, broken);
   if (train.global_batch_size % train.rows_per_micro_batch() != 0)
     broken.push_back(cat("train.micro_batch_size is ", train.rows_per_micro_batch(),
                          "; it must divide global_batch_size (", train.global_batch_size,

@@ -7,6 +7,7 @@
 #include "fathom/base/error.h"
 #include "fathom/base/file.h"
 #include "fathom/config/load.h"
+#include "fathom/config/presets.h"
 
 namespace fathom {
 namespace {

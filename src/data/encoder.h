@@ -6,8 +6,8 @@
 #include <utility>
 #include <vector>
 
-#include "data/word_memory.h"
-#include "fathom/data/tokenizer.h"
+#include "fathom/tokenizer/internal/word_memory.h"
+#include "fathom/tokenizer/tokenizer.h"
 
 namespace fathom {
 

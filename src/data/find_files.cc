@@ -1,4 +1,5 @@
-// Paths, folders and globs to a list of files.
+#include "fathom/data/find_files.h"
+
 #include <sys/stat.h>
 
 #include <algorithm>

@@ -8,7 +8,7 @@
 #include <thread>
 
 #include "fathom/base/error.h"
-#include "fathom/data/sampler.h"
+#include "fathom/data/internal/sampler.h"
 
 namespace fathom {
 namespace {

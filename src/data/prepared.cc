@@ -1,4 +1,5 @@
-// The cache of prepared text.
+#include "fathom/data/prepared.h"
+
 #include <sys/stat.h>
 
 #include <chrono>
@@ -6,8 +7,9 @@
 
 #include "data/formats/format.h"
 #include "fathom/base/error.h"
+#include "fathom/base/internal/output_path.h"
 #include "fathom/base/json.h"
-#include "fathom/base/output_path.h"
+#include "fathom/data/find_files.h"
 #include "fathom/data/prepare.h"
 
 namespace fathom {

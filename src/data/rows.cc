@@ -1,7 +1,8 @@
+#include "fathom/data/rows.h"
+
 #include <algorithm>
 
 #include "fathom/base/error.h"
-#include "fathom/data/loader.h"
 
 namespace fathom {
 namespace {

@@ -1,4 +1,4 @@
-#include "fathom/data/sampler.h"
+#include "fathom/data/internal/sampler.h"
 
 #include <algorithm>
 #include <bit>

@@ -9,7 +9,7 @@
 #include "fathom/base/error.h"
 #include "fathom/base/file.h"
 #include "fathom/base/utf8.h"
-#include "fathom/data/sampler.h"
+#include "fathom/data/internal/sampler.h"
 
 namespace fathom {
 namespace {

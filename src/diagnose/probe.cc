@@ -17,8 +17,7 @@ constexpr std::array kProbes = {
 
 std::span<const ProbeInfo> probes() { return kProbes; }
 
-Measurement measure(Llama& model, Probe& probe,
-                    const std::function<std::optional<Batch>()>& batches, const StopFlag& stop) {
+Measurement measure(Llama& model, Probe& probe, const BatchStream& batches, const StopFlag& stop) {
   Measurement measured;
   while (const std::optional<Batch> batch = batches()) {
     stop.check();
@@ -29,7 +28,15 @@ Measurement measure(Llama& model, Probe& probe,
   if (measured.targets == 0)
     throw DataError("there is nothing to measure: the text has no document of two tokens");
   measured.values = probe.result().to(torch::kCPU);
+  measured.axes = probe.axes();
   return measured;
+}
+
+Json to_json(const torch::Tensor& values) {
+  if (values.dim() == 0) return values.item<double>();
+  Json array = Json::array();
+  for (int64_t i = 0; i < values.size(0); ++i) array.push_back(to_json(values[i]));
+  return array;
 }
 
 }  // namespace fathom

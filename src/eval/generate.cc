@@ -33,16 +33,20 @@ int64_t sample_token(const torch::Tensor& logits_V, const SamplingOptions& optio
   return token[probability.multinomial(1, false, generator).item<int64_t>()].item<int64_t>();
 }
 
+void check_length(size_t prompt_tokens, const SamplingOptions& options, const ModelConfig& model) {
+  const int64_t longest = longest_context(model);
+  if (static_cast<int64_t>(prompt_tokens) + options.max_new_tokens > longest)
+    throw ConfigError(cat("the prompt's ", prompt_tokens, " tokens and ", options.max_new_tokens,
+                          " new ones exceed the model's longest context (", longest,
+                          " tokens); ask for fewer"));
+}
+
 std::vector<int32_t> generate(Llama& model, const std::vector<int32_t>& prompt,
                               const std::vector<int64_t>& ends, const SamplingOptions& options,
                               const std::function<void(int32_t)>& on_token, const StopFlag& stop) {
   const torch::NoGradGuard no_grad;
-  const auto prompt_length = static_cast<int64_t>(prompt.size());
-  const int64_t capacity = prompt_length + options.max_new_tokens;
-  if (capacity > longest_context(model->config()))
-    throw ConfigError(cat("the prompt's ", prompt_length, " tokens and ", options.max_new_tokens,
-                          " new ones exceed the model's longest context (",
-                          longest_context(model->config()), " tokens); ask for fewer"));
+  check_length(prompt.size(), options, model->config());
+  const int64_t capacity = static_cast<int64_t>(prompt.size()) + options.max_new_tokens;
   const auto device = model->device();
   KeyValueCache cache(model->config(), 1, capacity,
                       torch::TensorOptions(model->compute_dtype()).device(device));

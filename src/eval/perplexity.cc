@@ -24,7 +24,7 @@ double entropy(const std::vector<int64_t>& counts, int64_t total) {
 
 double Perplexity::perplexity() const { return std::exp(loss); }
 
-Perplexity evaluate_perplexity(Llama& model, const EvaluationSource& batches, const StopFlag& stop,
+Perplexity evaluate_perplexity(Llama& model, const BatchStream& batches, const StopFlag& stop,
                                Parallel* parallel) {
   const torch::NoGradGuard no_grad;
   torch::Tensor total =

@@ -12,8 +12,8 @@
 
 #include "fathom/base/error.h"
 #include "fathom/base/file.h"
-#include "fathom/base/output_path.h"
-#include "manifest.h"
+#include "fathom/base/internal/output_path.h"
+#include "fathom/io/internal/manifest.h"
 
 namespace fathom {
 namespace {

@@ -1,4 +1,4 @@
-#include "manifest.h"
+#include "fathom/io/internal/manifest.h"
 
 #include <algorithm>
 #include <map>
@@ -10,8 +10,8 @@
 #include "fathom/base/error.h"
 #include "fathom/base/file.h"
 #include "fathom/base/hash.h"
+#include "fathom/base/internal/quote.h"
 #include "fathom/base/json.h"
-#include "fathom/base/quote.h"
 #include "fathom/io/safetensors.h"
 
 namespace fathom {

@@ -42,11 +42,25 @@ Json parse_record(const std::string& line) {
   try {
     Json record = parse_json(line, "");
     const bool good = record.is_object() && record.contains("step") &&
-                      record["step"].is_number_integer() && record.contains("event");
+                      record["step"].is_number_integer() && record.contains("event") &&
+                      record["event"].is_string();
     return good ? record : Json();
   } catch (const std::invalid_argument&) {
     return {};
   }
+}
+
+/// "eval", or with its name "probe/variance".
+std::string key_of(const Json& record) {
+  const auto name = record.find("name");
+  const bool named = name != record.end() && name->is_string();
+  return record["event"].get<std::string>() + (named ? "/" + name->get<std::string>() : "");
+}
+
+/// Whether a number in an array, or in arrays of it, isn't finite.
+bool holds_nonfinite(const Json& numbers) {
+  if (!numbers.is_array()) return numbers.is_number() && !std::isfinite(numbers.get<double>());
+  return std::any_of(numbers.begin(), numbers.end(), holds_nonfinite);
 }
 
 /// Drops what a resumed run will write again: a run that was stopped in an evaluation has it still
@@ -59,24 +73,28 @@ void drop_after(const std::filesystem::path& path, const ResumePoint& resume, co
     if (whole && record.is_null())
       log.warn(cat(path.string(), ":", number, ": isn't a record and is dropped"));
     if (!whole || record.is_null()) return;
-    const int64_t last = record["event"] == "eval" ? resume.evaluated_step : resume.step;
-    if (record["step"].get<int64_t>() > last) return;
+    const auto last = resume.last.find(key_of(record));
+    if (record["step"].get<int64_t>() > (last == resume.last.end() ? resume.step : last->second))
+      return;
     kept.write(line);
     kept.write("\n");
   });
   kept.publish();
 }
 
+Json to_json(const MetricArray& array) { return array.numbers; }
+template <typename Value>
+Json to_json(const Value& value) {
+  return value;
+}
+
 void add_value(Json& record, Json& nonfinite, const std::string& name, const MetricValue& value) {
   if (record.contains(name) || name == "nonfinite")
     throw std::invalid_argument(cat("metric '", name, "' is in the record already"));
-  const double* number = std::get_if<double>(&value);
-  if (number != nullptr && !std::isfinite(*number)) {
-    record[name] = nullptr;
-    nonfinite.push_back(name);
-  } else {
-    std::visit([&](const auto& v) { record[name] = v; }, value);
-  }
+  std::visit([&](const auto& v) { record[name] = to_json(v); }, value);
+  if (!holds_nonfinite(record[name])) return;
+  if (!record[name].is_array()) record[name] = nullptr;  // in arrays the numbers alone are
+  nonfinite.push_back(name);
 }
 
 }  // namespace

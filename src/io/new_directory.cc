@@ -1,4 +1,4 @@
-#include "new_directory.h"
+#include "fathom/io/internal/new_directory.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -11,7 +11,7 @@
 
 #include "fathom/base/error.h"
 #include "fathom/base/file.h"
-#include "fathom/base/output_path.h"
+#include "fathom/base/internal/output_path.h"
 
 namespace fathom {
 namespace {

@@ -12,8 +12,8 @@
 
 #include "fathom/base/error.h"
 #include "fathom/base/file.h"
-#include "fathom/base/output_path.h"
-#include "fathom/base/quote.h"
+#include "fathom/base/internal/output_path.h"
+#include "fathom/base/internal/quote.h"
 
 namespace fathom {
 namespace {

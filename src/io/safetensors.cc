@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "fathom/base/error.h"
-#include "fathom/base/quote.h"
+#include "fathom/base/internal/quote.h"
 #include "safetensors_header.h"
 
 namespace fathom {

@@ -7,8 +7,8 @@
 #include <utility>
 
 #include "fathom/base/error.h"
+#include "fathom/base/internal/quote.h"
 #include "fathom/base/json.h"
-#include "fathom/base/quote.h"
 
 namespace fathom {
 namespace {

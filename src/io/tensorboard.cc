@@ -109,12 +109,18 @@ TensorBoardWriter::~TensorBoardWriter() = default;
 void TensorBoardWriter::write(int64_t step, const MetricValues& values) {
   if (file_ == nullptr) return;
   std::string summary;
+  const auto add = [&](const std::string& tag, double number) {
+    summary += bytes_field(1, bytes_field(1, tag) + float_field(2, static_cast<float>(number)));
+  };
   for (const auto& [tag, value] : values) {
-    if (std::holds_alternative<std::string>(value)) continue;
-    const auto number = static_cast<float>(std::holds_alternative<double>(value)
-                                               ? std::get<double>(value)
-                                               : static_cast<double>(std::get<int64_t>(value)));
-    summary += bytes_field(1, bytes_field(1, tag) + float_field(2, number));
+    if (const auto* number = std::get_if<double>(&value)) add(tag, *number);
+    if (const auto* number = std::get_if<int64_t>(&value)) add(tag, static_cast<double>(*number));
+    if (const auto* array = std::get_if<MetricArray>(&value)) {
+      for (size_t i = 0; i < array->numbers.size(); ++i) {
+        if (array->numbers[i].is_number())
+          add(cat(tag, i < 9 ? "/0" : "/", i + 1), array->numbers[i].get<double>());
+      }
+    }
   }
   if (!summary.empty()) file_->append(event_record(step, bytes_field(5, summary)));
 }

@@ -1,11 +1,11 @@
-#include "weight_check.h"
+#include "fathom/io/internal/weight_check.h"
 
 #include <algorithm>
 #include <cstring>
 
 #include "fathom/base/error.h"
 #include "fathom/base/hash.h"
-#include "fathom/base/quote.h"
+#include "fathom/base/internal/quote.h"
 
 namespace fathom {
 namespace {

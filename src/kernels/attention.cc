@@ -4,10 +4,10 @@
 #include <ATen/record_function.h>
 #include <torch/autograd.h>
 
-#include "attention_tiles.h"
 #include "fathom/base/error.h"
 #include "fathom/base/shape.h"
 #include "fathom/kernels/choice.h"
+#include "kernels/cpu/attention_tiles.h"
 
 namespace fathom {
 namespace {

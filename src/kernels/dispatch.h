@@ -15,9 +15,6 @@ const RowKernels* row_kernels_for(const torch::Tensor& x);
 /// Gives a kind of device its loops; null: none. The CPU has its own from the start.
 void set_row_kernels(torch::DeviceType device, const RowKernels* kernels);
 
-/// The CPU's loops.
-const RowKernels& cpu_row_kernels();
-
 /// @throws std::invalid_argument unless the dtype is float32 or bf16
 NumberType number_type(const torch::Tensor& x);
 

@@ -5,8 +5,8 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "kernels/cpu/vector_math.h"
 #include "row_kernels.h"
-#include "vector_math.h"
 
 namespace fathom {
 

@@ -1,4 +1,4 @@
-#include "fathom/kernels/packed.h"
+#include "fathom/kernels/internal/packed.h"
 
 #include <numeric>
 

@@ -4,8 +4,6 @@
 
 #include <torch/types.h>
 
-#include "cpu_head.h"
-
 namespace fathom {
 
 /// The width that rows have in memory: of 16-bit numbers on a GPU a multiple of 64 (5461: 5504),
@@ -18,11 +16,5 @@ int64_t padded_width(int64_t width, const torch::TensorOptions& options);
 torch::Tensor padded_feed_forward(const torch::Tensor& x, const torch::Tensor& gate_ID,
                                   const torch::Tensor& up_ID, const torch::Tensor& down_DI,
                                   int64_t width);
-
-/// linear_cross_entropy and its gradients, some rows of logits at a time, for any device.
-/// @param stride numbers from one row of logits to the next; at least the vocabulary
-HeadLoss head_loss_by_rows(const torch::Tensor& hidden_ND, const torch::Tensor& weight_VD,
-                           const torch::Tensor& target_N, double scale, double z_loss,
-                           bool needs_gradient, int64_t stride);
 
 }  // namespace fathom

@@ -8,7 +8,7 @@
 #include "dispatch.h"
 #include "fathom/base/shape.h"
 #include "fathom/kernels/choice.h"
-#include "fathom/kernels/packed.h"
+#include "fathom/kernels/internal/packed.h"
 
 namespace fathom {
 namespace {

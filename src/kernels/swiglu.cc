@@ -6,7 +6,7 @@
 #include "dispatch.h"
 #include "fathom/base/shape.h"
 #include "fathom/kernels/choice.h"
-#include "fathom/kernels/packed.h"
+#include "fathom/kernels/internal/packed.h"
 #include "padding.h"
 
 namespace fathom {

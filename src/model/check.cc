@@ -42,7 +42,7 @@ class MovedVectors {
   std::vector<std::pair<torch::Tensor, torch::Tensor>> saved_;
 };
 
-void append(std::vector<Measurement>& all, std::vector<Measurement> more) {
+void append(std::vector<CheckedValue>& all, std::vector<CheckedValue> more) {
   all.insert(all.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
 }
 
@@ -54,7 +54,7 @@ ObservedSite observed(const SiteTrace& trace) {
 /// Query, key and value against their projections.
 void measure_heads(const std::string& where, const Block& block, const SitePlan& plan,
                    const torch::Tensor& h_BTD, const ModelConfig& config,
-                   std::vector<Measurement>& all) {
+                   std::vector<CheckedValue>& all) {
   const Attention& attention = block->self_attn;
   const Heads heads = attention->heads(h_BTD);
   const auto compare = [&](const char* what, HeadNorm expected, const Projection& projection,
@@ -71,7 +71,7 @@ void measure_heads(const std::string& where, const Block& block, const SitePlan&
 
 /// Runs one block on the probe and measures its two residual steps.
 void measure_block(LlamaImpl& model, int64_t index, const LayerPlan& plan,
-                   std::vector<Measurement>& all) {
+                   std::vector<CheckedValue>& all) {
   Block block = model.block(index);
   const MovedVectors moved(*block);
   // Activations in float32 measure a bf16 model, too: its branches are often smaller than bf16's
@@ -97,7 +97,7 @@ void measure_block(LlamaImpl& model, int64_t index, const LayerPlan& plan,
 
 /// One start value against the plan's: of a gain, a gate, an exponent or a norm's alpha.
 void measure_start(const std::string& where, const std::string& what, bool planned, double start,
-                   const torch::Tensor& parameter, std::vector<Measurement>& all) {
+                   const torch::Tensor& parameter, std::vector<CheckedValue>& all) {
   if (planned != parameter.defined()) {
     all.push_back({where, what, planned ? "learned" : "not learned",
                    parameter.defined() ? "learned" : "not learned", false});
@@ -116,7 +116,7 @@ torch::Tensor alpha_of(const Norm& norm) { return norm.is_empty() ? torch::Tenso
 /// Gains of an Admin step are profiled: only that they moved can be said without the batch. The
 /// first keeps its start, as nothing comes before it.
 void measure_profiled(const std::string& where, const SitePlan& plan, const torch::Tensor& gain,
-                      bool first, std::vector<Measurement>& all) {
+                      bool first, std::vector<CheckedValue>& all) {
   if (!plan.profiled_skip && plan.skip_gain.present())
     return measure_start(where, "skip_gain", true, plan.skip_gain.start, gain, all);
   if (!plan.profiled_skip || first || !gain.defined()) return;
@@ -126,7 +126,7 @@ void measure_profiled(const std::string& where, const SitePlan& plan, const torc
 
 void measure_site_starts(const std::string& where, const SitePlan& plan,
                          const BlockImpl::SiteParameters& parameters, bool first,
-                         std::vector<Measurement>& all) {
+                         std::vector<CheckedValue>& all) {
   const auto measure = [&](const char* what, bool planned, double start, const torch::Tensor& at) {
     measure_start(where, what, planned, start, at, all);
   };
@@ -148,7 +148,7 @@ void measure_site_starts(const std::string& where, const SitePlan& plan,
 /// Std of every matrix against the plan, with five standard errors of the estimate and half a
 /// percent of room.
 void measure_matrices(const LlamaImpl& model, const ModelPlan& expected,
-                      std::vector<Measurement>& all) {
+                      std::vector<CheckedValue>& all) {
   for (const NamedMatrix& matrix : model.matrices(expected)) {
     const double std = matrix.weight.detach().to(torch::kFloat32).std(false).item<double>();
     const auto count = static_cast<double>(matrix.weight.numel());
@@ -160,7 +160,7 @@ void measure_matrices(const LlamaImpl& model, const ModelPlan& expected,
 
 /// What surrounds the blocks, by a forward pass: between embedding and first block, and after the
 /// last.
-void measure_ends(LlamaImpl& model, const ModelPlan& expected, std::vector<Measurement>& all) {
+void measure_ends(LlamaImpl& model, const ModelPlan& expected, std::vector<CheckedValue>& all) {
   const MovedVectors moved(model);
   const ModelConfig& config = model.config();
   const double tolerance = model.compute_dtype() == torch::kBFloat16 ? 2e-2 : 5e-5;  // rounding
@@ -197,7 +197,7 @@ std::vector<int64_t> sample_layers(int64_t num_layers, int64_t most) {
 }
 
 void measure_starts(const LlamaImpl& model, const ModelPlan& expected,
-                    std::vector<Measurement>& all) {
+                    std::vector<CheckedValue>& all) {
   measure_start("embedding", "embedding_gain", expected.embedding_gain.present(),
                 expected.embedding_gain.start, model.embedding_gain(), all);
   measure_start("embedding", "embedding_norm", expected.embedding_norm.kind == NormKind::dyt,
@@ -216,13 +216,13 @@ void measure_starts(const LlamaImpl& model, const ModelPlan& expected,
 
 }  // namespace
 
-std::vector<Measurement> check_model(Llama& model, const ModelPlan& expected,
-                                     const CheckOptions& options) {
+std::vector<CheckedValue> check_model(Llama& model, const ModelPlan& expected,
+                                      const CheckOptions& options) {
   if (model->plan().layers.size() != expected.layers.size())
     throw std::invalid_argument(cat("the model has ", model->plan().layers.size(),
                                     " layers and the plan ", expected.layers.size()));
   const torch::NoGradGuard no_grad;
-  std::vector<Measurement> all;
+  std::vector<CheckedValue> all;
   for (const int64_t index : sample_layers(model->config().num_hidden_layers, options.max_layers))
     measure_block(*model, index, expected.layers[static_cast<size_t>(index)], all);
   measure_ends(*model, expected, all);
@@ -230,9 +230,9 @@ std::vector<Measurement> check_model(Llama& model, const ModelPlan& expected,
   return all;
 }
 
-std::string first_disagreement(const std::vector<Measurement>& measurements) {
+std::string first_disagreement(const std::vector<CheckedValue>& measurements) {
   std::string text;
-  for (const Measurement& m : measurements) {
+  for (const CheckedValue& m : measurements) {
     if (m.agrees) continue;
     // Several fields of one place that each explain it alone are named together.
     if (text.empty()) {

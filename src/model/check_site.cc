@@ -165,8 +165,9 @@ bool acts(const Side& side, std::string_view name) {
 }
 
 /// The fields that alone explain what the plan doesn't.
-std::vector<Measurement> explain(const std::string& where, const SitePlan& plan, const Side& side) {
-  std::vector<Measurement> found;
+std::vector<CheckedValue> explain(const std::string& where, const SitePlan& plan,
+                                  const Side& side) {
+  std::vector<CheckedValue> found;
   const auto add = [&](std::string_view name, const std::string& expected, const std::string& is) {
     found.push_back({where, std::string(name), expected, is, false});
   };
@@ -200,9 +201,10 @@ std::vector<Measurement> explain(const std::string& where, const SitePlan& plan,
 }
 
 /// The fields that the plan sets, as measured: factors estimated, the others as they fit.
-std::vector<Measurement> confirm(const std::string& where, const SitePlan& plan, const Side& side) {
+std::vector<CheckedValue> confirm(const std::string& where, const SitePlan& plan,
+                                  const Side& side) {
   const SitePlan bare;
-  std::vector<Measurement> all;
+  std::vector<CheckedValue> all;
   visit_fields(plan, [&](std::string_view name, const auto& field) {
     using Field = std::decay_t<decltype(field)>;
     if (!acts(side, name) || with_field(bare, name, field) == bare) return;
@@ -221,14 +223,14 @@ std::vector<Measurement> confirm(const std::string& where, const SitePlan& plan,
 }
 
 void compare_side(const std::string& where, const std::string& what, const SitePlan& plan,
-                  const Side& side, std::vector<Measurement>& all) {
+                  const Side& side, std::vector<CheckedValue>& all) {
   const double far = distance(side.formula(plan), side.observed);
   if (far < kTolerance) {
     const auto confirmed = confirm(where, plan, side);
     all.insert(all.end(), confirmed.begin(), confirmed.end());
     return;
   }
-  std::vector<Measurement> found = explain(where, plan, side);
+  std::vector<CheckedValue> found = explain(where, plan, side);
   if (found.empty())
     found.push_back({where, what, "as the plan's formula",
                      cat("away from it by ", far, ", which no single field explains"), false});
@@ -246,10 +248,10 @@ torch::Tensor probe_activations(int64_t tokens, int64_t dim, double eps) {
   return x_ND / x_ND.square().mean(-1, true).sqrt() * magnitude.unsqueeze(1);
 }
 
-std::vector<Measurement> compare_site(const std::string& where, const SitePlan& plan,
-                                      const ObservedSite& observed, const Parameters& parameters,
-                                      double eps) {
-  std::vector<Measurement> all;
+std::vector<CheckedValue> compare_site(const std::string& where, const SitePlan& plan,
+                                       const ObservedSite& observed, const Parameters& parameters,
+                                       double eps) {
+  std::vector<CheckedValue> all;
   const Side before{
       {"input_norm", "input_scale", "norm_scale", "norm_exponent"},
       [&](const SitePlan& p) { return branch_input_formula(p, parameters, observed.input, eps); },
@@ -269,10 +271,10 @@ std::vector<Measurement> compare_site(const std::string& where, const SitePlan& 
   return all;
 }
 
-std::vector<Measurement> compare_norm(const std::string& where, const std::string& what,
-                                      const NormPlan& plan, const torch::Tensor& input,
-                                      const torch::Tensor& output, const Norm& norm, double eps,
-                                      double tolerance) {
+std::vector<CheckedValue> compare_norm(const std::string& where, const std::string& what,
+                                       const NormPlan& plan, const torch::Tensor& input,
+                                       const torch::Tensor& output, const Norm& norm, double eps,
+                                       double tolerance) {
   const auto agrees = [&](const NormPlan& candidate) {
     return distance(norm_formula(candidate, norm, input, eps), output) < tolerance;
   };
@@ -287,9 +289,9 @@ std::vector<Measurement> compare_norm(const std::string& where, const std::strin
   return {{where, what, describe(plan), measured, agrees(plan)}};
 }
 
-Measurement compare_head_norm(const std::string& where, const std::string& what, HeadNorm plan,
-                              const torch::Tensor& raw, const torch::Tensor& out, const Norm& norm,
-                              int64_t head_size, double eps) {
+CheckedValue compare_head_norm(const std::string& where, const std::string& what, HeadNorm plan,
+                               const torch::Tensor& raw, const torch::Tensor& out, const Norm& norm,
+                               int64_t head_size, double eps) {
   const auto formula = [&](HeadNorm kind) {
     if (kind == HeadNorm::none) return raw;
     const torch::Tensor y = kind == HeadNorm::head ? raw.unflatten(-1, {-1, head_size}) : raw;

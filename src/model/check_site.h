@@ -25,20 +25,20 @@ torch::Tensor probe_activations(int64_t tokens, int64_t dim, double eps);
 /// compares. Where they differ, tries each field of the plan with other values, so that the
 /// measurement names the field and the value that explain what was observed.
 /// @param eps of the norms
-std::vector<Measurement> compare_site(const std::string& where, const SitePlan& plan,
-                                      const ObservedSite& observed,
-                                      const BlockImpl::SiteParameters& parameters, double eps);
+std::vector<CheckedValue> compare_site(const std::string& where, const SitePlan& plan,
+                                       const ObservedSite& observed,
+                                       const BlockImpl::SiteParameters& parameters, double eps);
 
 /// The same for a norm alone: output = norm(input), up to `tolerance` relative to a token.
-std::vector<Measurement> compare_norm(const std::string& where, const std::string& what,
-                                      const NormPlan& plan, const torch::Tensor& input,
-                                      const torch::Tensor& output, const Norm& norm, double eps,
-                                      double tolerance);
+std::vector<CheckedValue> compare_norm(const std::string& where, const std::string& what,
+                                       const NormPlan& plan, const torch::Tensor& input,
+                                       const torch::Tensor& output, const Norm& norm, double eps,
+                                       double tolerance);
 
 /// The same for the norm of a projection's heads. @param raw [N, heads * C] @param out the same
-Measurement compare_head_norm(const std::string& where, const std::string& what, HeadNorm plan,
-                              const torch::Tensor& raw, const torch::Tensor& out, const Norm& norm,
-                              int64_t head_size, double eps);
+CheckedValue compare_head_norm(const std::string& where, const std::string& what, HeadNorm plan,
+                               const torch::Tensor& raw, const torch::Tensor& out, const Norm& norm,
+                               int64_t head_size, double eps);
 
 std::string describe(const NormPlan& norm);
 std::string describe(const GainPlan& gain);

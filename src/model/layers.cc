@@ -2,7 +2,7 @@
 
 #include "fathom/base/error.h"
 #include "fathom/kernels/attention.h"
-#include "fathom/kernels/packed.h"
+#include "fathom/kernels/internal/packed.h"
 #include "fathom/kernels/swiglu.h"
 
 namespace fathom {

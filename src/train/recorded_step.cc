@@ -1,7 +1,7 @@
 #include "fathom/train/recorded_step.h"
 
 #include "fathom/base/error.h"
-#include "fathom/train/device.h"
+#include "fathom/runtime/device.h"
 
 namespace fathom {
 namespace {

@@ -1,12 +1,8 @@
 #include "fathom/train/state.h"
 
-namespace fathom {
+#include "fathom/runtime/precision.h"
 
-Precision precision_of(const TrainConfig& config) {
-  if (config.precision == "bf16") return {torch::kBFloat16, torch::kBFloat16};
-  if (config.precision == "bf16_mixed") return {torch::kFloat32, torch::kBFloat16};
-  return {torch::kFloat32, torch::kFloat32};
-}
+namespace fathom {
 
 TrainState make_train_state(const RunConfig& config, ModelPlan plan, torch::Device device,
                             bool start, Shard optimizer_shard) {

@@ -1,5 +1,6 @@
 #include "fathom/train/trainer.h"
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -50,13 +51,6 @@ std::string find_culprit(const RunConfig& config, TrainState& state, const Batch
   return is_finite(loss) ? first_bad_gradient(state.model) : "the loss";
 }
 
-/// Steps after which somebody reads or saves what the device computed: the only ones at which the
-/// host waits for it.
-bool is_read(const RunConfig& config, int64_t step) {
-  const auto due = [step](int64_t interval) { return interval > 0 && step % interval == 0; };
-  return due(config.log.interval) || due(config.eval.interval) || due(config.checkpoint.interval);
-}
-
 /// Rows that a profiling pass looks at: enough tokens for a variance, and the same for any
 /// micro-batch.
 constexpr int64_t kProfiledRows = 16;
@@ -85,7 +79,10 @@ void train_until(const RunConfig& config, TrainState& state, const BatchSource& 
     const double lr =
         learning_rate(config.lr_scheduler, config.optimizer.lr, state.step + 1, total);
     const StepResult result = step(state, batch, lr);
-    if (is_read(config, state.step)) check_finite(config, state, batches);
+    const bool is_read =
+        std::any_of(observers.begin(), observers.end(),
+                    [&](const Observer* observer) { return observer->reads(state.step); });
+    if (is_read) check_finite(config, state, batches);
     const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
     const StepEvent event{state, result, lr, taken.count(),
                           config.train.global_batch_size * config.data.sequence_length};
@@ -100,10 +97,11 @@ void check_finite(const RunConfig& config, TrainState& state, const BatchSource&
   const auto bad_step = state.first_bad_step.item<int64_t>();
   if (bad_step == 0) return;
   const std::string culprit = find_culprit(config, state, batches(bad_step - 1));
-  throw TrainingError(cat("step ", bad_step, ": the loss or gradient isn't finite, first in ",
-                          culprit, "; training stopped with the weights of step ", bad_step - 1,
-                          ". Resume from the last checkpoint with a lower optimizer.lr (now ",
-                          config.optimizer.lr, "), a longer warm-up, or train.grad_clip=1"));
+  throw Divergence(bad_step, culprit,
+                   cat("step ", bad_step, ": the loss or gradient isn't finite, first in ", culprit,
+                       "; training stopped with the weights of step ", bad_step - 1,
+                       ". Resume from the last checkpoint with a lower optimizer.lr (now ",
+                       config.optimizer.lr, "), a longer warm-up, or train.grad_clip=1"));
 }
 
 void train(const RunConfig& config, TrainState& state, const BatchSource& batches,

@@ -14,8 +14,8 @@
 #include <sstream>
 #include <thread>
 
+#include "fathom/base/internal/terminal.h"
 #include "fathom/base/log.h"
-#include "fathom/base/terminal.h"
 
 namespace fathom {
 namespace {

@@ -1,8 +1,11 @@
+#include "fathom/config/describe.h"
+
 #include <gmock/gmock.h>
 
 #include <nlohmann/json.hpp>
 
 #include "config/config_test_util.h"
+#include "fathom/config/presets.h"
 
 namespace fathom {
 namespace {

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 
 #include "config/config_test_util.h"
+#include "fathom/config/describe.h"
 
 namespace fathom {
 namespace {

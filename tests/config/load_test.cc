@@ -6,6 +6,8 @@
 #include <sstream>
 
 #include "config/config_test_util.h"
+#include "fathom/config/describe.h"
+#include "fathom/config/presets.h"
 
 namespace fathom {
 namespace {

@@ -1,13 +1,15 @@
 // A trainer of one's own: its placement, its loop and its probe over Fathom's blocks and loader.
 //
 //   trainer TEXT TOKENIZER.model OUT    ten steps; OUT is for train-llm eval, generate, diagnose
+#include <fathom/config/describe.h>
 #include <fathom/config/load.h>
 #include <fathom/data/loader.h>
 #include <fathom/data/prepare.h>
+#include <fathom/data/prepared.h>
 #include <fathom/diagnose/probe.h>
 #include <fathom/eval/perplexity.h>
 #include <fathom/io/checkpoint.h>
-#include <fathom/train/choices.h>
+#include <fathom/run/choices.h>
 
 #include <cmath>
 #include <iostream>
@@ -57,8 +59,8 @@ fathom::RunConfig small_config() {
 }
 
 /// All rows once, not shuffled.
-fathom::EvaluationSource in_order(std::vector<fathom::TokenFile> files,
-                                  const fathom::RunConfig& config) {
+fathom::BatchStream in_order(std::vector<fathom::TokenFile> files,
+                             const fathom::RunConfig& config) {
   const auto loader = std::make_shared<fathom::EvaluationLoader>(std::move(files), config.data,
                                                                  config.train.global_batch_size);
   return [loader, next = int64_t{0}]() mutable -> std::optional<fathom::Batch> {

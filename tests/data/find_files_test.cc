@@ -1,4 +1,6 @@
 // Which files paths, folders and globs name.
+#include "fathom/data/find_files.h"
+
 #include "data/test_data.h"
 #include "fathom/data/formats.h"
 

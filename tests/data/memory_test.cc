@@ -2,6 +2,7 @@
 #include <fstream>
 
 #include "data/test_data.h"
+#include "fathom/data/find_files.h"
 #include "fathom/data/loader.h"
 #include "fathom/data/prepare.h"
 

@@ -4,6 +4,8 @@
 
 #include "data/test_data.h"
 #include "fathom/base/hash.h"
+#include "fathom/data/find_files.h"
+#include "fathom/data/prepared.h"
 
 namespace fathom {
 namespace {

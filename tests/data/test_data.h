@@ -12,9 +12,10 @@
 #include "base/temporary_folder.h"
 #include "fathom/base/error.h"
 #include "fathom/base/file.h"
+#include "fathom/data/find_files.h"
 #include "fathom/data/formats.h"
-#include "fathom/data/tokenizer.h"
 #include "fathom/data/train_tokenizer.h"
+#include "fathom/tokenizer/tokenizer.h"
 
 namespace fathom::testing {
 

@@ -1,6 +1,7 @@
 #include "fathom/data/train_tokenizer.h"
 
 #include "data/test_data.h"
+#include "fathom/data/find_files.h"
 
 namespace fathom {
 namespace {

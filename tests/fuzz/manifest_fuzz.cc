@@ -2,8 +2,8 @@
 // the same once written.
 #include "fathom/base/error.h"
 #include "fathom/base/hash.h"
+#include "fathom/io/internal/manifest.h"
 #include "fuzz/fuzz.h"
-#include "io/manifest.h"
 
 namespace fathom {
 namespace {

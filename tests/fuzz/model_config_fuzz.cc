@@ -1,9 +1,9 @@
 // config.json of a model directory: what is accepted can be written again, and is then the same
 // model.
 #include "fathom/base/error.h"
-#include "fathom/io/hugging_face.h"
+#include "fathom/hugging_face/hugging_face.h"
 #include "fuzz/fuzz.h"
-#include "io/model_choices.h"
+#include "hugging_face/model_choices.h"
 
 namespace fathom {
 namespace {

@@ -2,6 +2,7 @@
 // valid UTF-8.
 #include "fathom/base/error.h"
 #include "fathom/base/utf8.h"
+#include "fathom/data/find_files.h"
 #include "fathom/data/formats.h"
 #include "fuzz/fuzz.h"
 

@@ -1,6 +1,7 @@
 // A run's config as YAML and as JSON: what is accepted has a dump that reads as the same config.
 #include "config/config_test_util.h"
 #include "config/tree.h"
+#include "fathom/config/describe.h"
 #include "fathom/config/load.h"
 #include "fuzz/fuzz.h"
 

@@ -1,6 +1,6 @@
 // tokenizer.json of Hugging Face's tokenizers: what is accepted is safe to encode with.
 #include "fathom/base/error.h"
-#include "fathom/data/tokenizer.h"
+#include "fathom/tokenizer/tokenizer.h"
 #include "fuzz/fuzz.h"
 
 namespace fathom {

@@ -1,7 +1,7 @@
 // model.safetensors.index.json beside two shards: no other file is opened, and every tensor is
 // where the index says.
 #include "fathom/base/error.h"
-#include "fathom/io/weight_files.h"
+#include "fathom/hugging_face/weight_files.h"
 #include "fuzz/fuzz.h"
 
 namespace fathom {

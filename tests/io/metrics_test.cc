@@ -86,6 +86,18 @@ TEST(MetricsWriter, WritesNonFiniteValuesAsNullAndNamesThem) {
   EXPECT_EQ(record["lr"], 1e-3);
 }
 
+TEST(MetricsWriter, WritesArraysAndNamesThoseThatHoldNonFiniteNumbers) {
+  const TemporaryDirectory directory;
+  const auto path = directory / "metrics.jsonl";
+  MetricsWriter writer(path, std::nullopt, kLog);
+  writer.write("probe", 1, 1,
+               {{"a", MetricArray{{{1.5, 2.0}, {3.0}}}}, {"b", MetricArray{{1.0, std::nan("")}}}});
+  const Json record = read_metrics(path).at(0);
+  EXPECT_EQ(record["a"], (Json{{1.5, 2.0}, {3.0}}));
+  EXPECT_EQ(record["b"], (Json{1.0, nullptr}));
+  EXPECT_EQ(record["nonfinite"], Json::array({"b"}));
+}
+
 TEST(MetricsWriter, RefusesANameThatTheRecordHasAlready) {
   const TemporaryDirectory directory;
   MetricsWriter writer(directory / "metrics.jsonl", std::nullopt, kLog);
@@ -100,21 +112,25 @@ TEST(MetricsWriter, DropsLaterRecordsAndATornLineOnResume) {
   const auto path = directory / "metrics.jsonl";
   const std::string kept = record_of(1) + record_of(2) + record_of(2);
   write_file(path, kept + record_of(3) + record_of(4) + R"({"event":"train","st)");
-  MetricsWriter writer(path, ResumePoint{2, 2}, kLog);
+  MetricsWriter writer(path, ResumePoint{2}, kLog);
   EXPECT_EQ(read_file(path), kept);
   writer.write("train", 3, 1, {});
   EXPECT_THAT(steps_of(path), ElementsAre(1, 2, 2, 3));
 }
 
-TEST(MetricsWriter, DropsAnEvaluationThatTheCheckpointOfItsStepDoesNotKnowOf) {
+TEST(MetricsWriter, DropsRecordsOfItsStepThatACheckpointDoesNotKnowOf) {
   const TemporaryDirectory directory;
   const auto path = directory / "metrics.jsonl";
-  const auto eval_of = [](int step) {
-    return R"({"event":"eval","step":)" + std::to_string(step) + ",\"val/loss\":1.5}\n";
+  const auto record = [](const std::string& kind, int step) {
+    return R"({"event":)" + kind + ",\"step\":" + std::to_string(step) + "}\n";
   };
-  write_file(path, eval_of(0) + record_of(1) + eval_of(1) + record_of(2) + eval_of(2));
-  { const MetricsWriter writer(path, ResumePoint{2, 1}, kLog); }
-  EXPECT_EQ(read_file(path), eval_of(0) + record_of(1) + eval_of(1) + record_of(2));
+  const std::string eval = R"("eval")", variance = R"("probe","name":"variance")",
+                    other = R"("probe","name":"other")";
+  const std::string kept = record(eval, 0) + record_of(1) + record(eval, 1) + record(variance, 1) +
+                           record_of(2) + record(other, 2);
+  write_file(path, kept + record(eval, 2) + record(variance, 2));
+  { const MetricsWriter writer(path, ResumePoint{2, {{"eval", 1}, {"probe/variance", 1}}}, kLog); }
+  EXPECT_EQ(read_file(path), kept);
 }
 
 TEST(MetricsWriter, DropsAWholeRecordThatLostItsNewline) {  // its end may be missing as well
@@ -122,7 +138,7 @@ TEST(MetricsWriter, DropsAWholeRecordThatLostItsNewline) {  // its end may be mi
   const auto path = directory / "metrics.jsonl";
   const std::string last = record_of(2);
   write_file(path, record_of(1) + last.substr(0, last.size() - 1));
-  const MetricsWriter writer(path, ResumePoint{5, 5}, kLog);
+  const MetricsWriter writer(path, ResumePoint{5}, kLog);
   EXPECT_EQ(read_file(path), record_of(1));
 }
 
@@ -130,7 +146,7 @@ TEST(MetricsWriter, DropsTheZerosThatAPowerCutLeaves) {
   const TemporaryDirectory directory;
   const auto path = directory / "metrics.jsonl";
   write_file(path, record_of(1) + std::string(4096, '\0'));
-  const MetricsWriter writer(path, ResumePoint{5, 5}, kLog);
+  const MetricsWriter writer(path, ResumePoint{5}, kLog);
   EXPECT_EQ(read_file(path), record_of(1));
 }
 
@@ -139,7 +155,7 @@ TEST(MetricsWriter, WarnsOfLinesThatAreNotRecords) {
   const auto path = directory / "metrics.jsonl";
   write_file(path, record_of(1) + "garbage\n" + record_of(2));
   testing::internal::CaptureStderr();
-  const MetricsWriter writer(path, ResumePoint{2, 2}, kLog);
+  const MetricsWriter writer(path, ResumePoint{2}, kLog);
   EXPECT_THAT(testing::internal::GetCapturedStderr(), HasSubstr("metrics.jsonl:2: isn't a record"));
   EXPECT_THAT(steps_of(path), ElementsAre(1, 2));
 }
@@ -152,11 +168,11 @@ TEST(MetricsWriter, NeverWritesToAFileThatHasAnotherName) {
     std::filesystem::remove(path);
     hard ? std::filesystem::create_hard_link(directory / "victim", path)
          : std::filesystem::create_symlink("victim", path);
-    MetricsWriter(path, ResumePoint{1, 1}, kLog).write("train", 2, 1, {});
+    MetricsWriter(path, ResumePoint{1}, kLog).write("train", 2, 1, {});
     EXPECT_EQ(read_file(directory / "victim"), record_of(1));
     EXPECT_THAT(steps_of(path), ElementsAre(1, 2));
   }
-  EXPECT_NO_THROW(MetricsWriter(directory / "new.jsonl", ResumePoint{1, 1}, kLog));
+  EXPECT_NO_THROW(MetricsWriter(directory / "new.jsonl", ResumePoint{1}, kLog));
 }
 
 TEST(MetricsWriter, StartsANewFileForANewRun) {
@@ -186,7 +202,7 @@ TEST(MetricsWriter, WarnsOnceOfAFullDiskAndGoesOnWithoutTornLines) {
 
 TEST(MetricsWriter, RefusesAFileThatItCannotOpen) {
   EXPECT_THROW(MetricsWriter("/nowhere/metrics.jsonl", std::nullopt, kLog), DiskError);
-  EXPECT_THROW(MetricsWriter("/nowhere/metrics.jsonl", ResumePoint{1, 1}, kLog), DiskError);
+  EXPECT_THROW(MetricsWriter("/nowhere/metrics.jsonl", ResumePoint{1}, kLog), DiskError);
 }
 
 TEST(ReadMetrics, NamesTheLineThatIsNotARecord) {

@@ -1,4 +1,4 @@
-#include "io/weight_check.h"
+#include "fathom/io/internal/weight_check.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

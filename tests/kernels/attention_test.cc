@@ -11,7 +11,7 @@
 #include "base/test_seed.h"
 #include "fathom/base/error.h"
 #include "fathom/kernels/choice.h"
-#include "kernels/attention_tiles.h"
+#include "kernels/cpu/attention_tiles.h"
 #include "kernels/formulas.h"
 
 namespace fathom {

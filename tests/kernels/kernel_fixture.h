@@ -12,6 +12,7 @@
 #include "fathom/base/error.h"
 #include "fathom/kernels/choice.h"
 #include "fathom/kernels/cuda_library.h"
+#include "kernels/cpu/rows.h"
 #include "kernels/dispatch.h"
 #include "kernels/formulas.h"
 

@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "fathom/kernels/cuda_library.h"
-#include "fathom/kernels/packed.h"
+#include "fathom/kernels/internal/packed.h"
 #include "fathom/kernels/rms_norm.h"
 #include "fathom/kernels/rope.h"
 #include "fathom/kernels/swiglu.h"

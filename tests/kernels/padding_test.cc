@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include "fathom/base/ignored_target.h"
+#include "kernels/cpu/rows.h"
+#include "kernels/head_loss.h"
 #include "kernels/kernel_fixture.h"
 
 namespace fathom {

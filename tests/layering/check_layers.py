@@ -10,21 +10,26 @@ import sys
 import tempfile
 
 CORE = {"base", "config"}
-TRAIN = CORE | {"kernels", "data", "model", "train"}
+TRAIN = CORE | {"tokenizer", "data", "kernels", "runtime", "model", "train"}
+RUN = TRAIN | {"diagnose", "eval", "io", "hugging_face"}
 ALLOWED = {
     "base": set(),
     "config": {"base"},
+    "tokenizer": CORE,
+    "data": CORE | {"tokenizer"},
+    "io": {"base"},
     "kernels": {"base"},
     "cuda": {"base", "kernels"},
-    "data": CORE,
+    "runtime": CORE | {"kernels"},
     "model": CORE | {"kernels"},
-    "train": CORE | {"kernels", "data", "model"},
+    "train": CORE | {"data", "kernels", "runtime", "model"},
     "diagnose": TRAIN,
     "eval": TRAIN,
-    "io": CORE | {"model", "train"},
-    "apps": TRAIN | {"diagnose", "eval", "io"},
+    "hugging_face": CORE | {"tokenizer", "io", "model"},
+    "run": RUN,
+    "apps": RUN | {"run"},
 }
-TORCH_FREE = {"base", "config", "data"}
+TORCH_FREE = {"base", "config", "tokenizer", "data", "io"}
 TORCH_ANYWAY = {"base/shape"}
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 50

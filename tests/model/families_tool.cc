@@ -6,9 +6,9 @@
 #include <cstring>
 #include <iostream>
 
-#include "fathom/io/model_files.h"
+#include "fathom/hugging_face/model_files.h"
 #include "fathom/io/safetensors.h"
-#include "fathom/train/choices.h"
+#include "fathom/run/choices.h"
 
 namespace fathom {
 namespace {

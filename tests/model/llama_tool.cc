@@ -8,11 +8,11 @@
 #include <iostream>
 
 #include "fathom/base/ignored_target.h"
-#include "fathom/io/model_files.h"
+#include "fathom/hugging_face/model_files.h"
 #include "fathom/io/safetensors.h"
 #include "fathom/train/optimizer.h"
 #include "fathom/train/step.h"
-#include "io/model_choices.h"
+#include "hugging_face/model_choices.h"
 
 namespace fathom {
 namespace {

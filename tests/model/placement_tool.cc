@@ -11,7 +11,7 @@
 #include "fathom/io/safetensors.h"
 #include "fathom/model/llama.h"
 #include "fathom/model/profile.h"
-#include "fathom/train/choices.h"
+#include "fathom/run/choices.h"
 
 namespace fathom {
 namespace {

@@ -8,8 +8,8 @@
 #include <torch/csrc/distributed/c10d/HashStore.hpp>
 
 #include "model/tiny_model.h"
-#include "train/parallel_collectives.h"
-#include "train/parallel_gradients.h"
+#include "train/parallel/collectives.h"
+#include "train/parallel/gradients.h"
 
 namespace fathom {
 namespace {

@@ -1,8 +1,8 @@
 // What a step keeps and writes, counted by the allocator: neither may grow unnoticed.
 #include <gtest/gtest.h>
 
-#include "fathom/kernels/cpu_allocator.h"
 #include "fathom/model/cost.h"
+#include "fathom/runtime/cpu_allocator.h"
 #include "fathom/train/step.h"
 
 namespace fathom {

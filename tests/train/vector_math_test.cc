@@ -3,7 +3,7 @@
 
 #include <cmath>
 
-#include "fathom/train/device.h"
+#include "fathom/runtime/device.h"
 
 namespace fathom {
 namespace {

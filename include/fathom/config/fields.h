@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
@@ -27,8 +28,8 @@ struct Choice {
 };
 
 /// The rows that each choosing key allows, by the key's path: "model.norm.placement" -> {{"pre",
-/// {}}, {"lns", {...}}}. The folders that own the tables supply them, so that config knows neither
-/// placements nor optimizers.
+/// {}}, {"lns", {...}}}; in a list of sections by "probes[].name". The folders that own the tables
+/// supply them, so that config knows neither placements nor optimizers.
 using Choices = std::map<std::string, std::vector<Choice>>;
 
 /// Where a key's value lives. An optional without a value is "not set"; a dump leaves it out.
@@ -58,6 +59,16 @@ struct Field {
   bool sequence = false;             ///< several of `allowed` one after another: "post x3, pre x9"
   std::vector<std::string>
       rivals{};  ///< paths of keys that this one, set by a later file, replaces
+};
+
+/// A list of sections: each has the same keys, "probes.0.name", "probes.1.name", ...
+struct SectionList {
+  std::string path;                     ///< "probes"
+  std::string doc;                      ///< one line
+  size_t size = 0;                      ///< sections that there are
+  std::function<void(size_t)> resize;   ///< fields that were declared before are then invalid
+  std::vector<Field> keys;              ///< of one section with default values: "probes[].name"
+  std::shared_ptr<const void> section;  ///< that they belong to
 };
 
 /// Sets a field from a JSON value, with the checks of a config file.
@@ -103,7 +114,22 @@ class Fields {
     prefix_ = outer;
   }
 
+  /// Declares a list of sections.
+  template <typename Section>
+  void sections(const std::string& name, std::vector<Section>& list, const std::string& doc) {
+    const auto one = std::make_shared<Section>();
+    Fields keys(*choices_);
+    keys.prefix_ = prefix_ + name + "[].";
+    one->declare(keys);
+    lists_.push_back({prefix_ + name, doc, list.size(), [&list](size_t size) { list.resize(size); },
+                      keys.fields_, one});
+    for (size_t i = 0; i < list.size(); ++i) section(name + "." + std::to_string(i), list[i]);
+  }
+
   const std::vector<Field>& all() const { return fields_; }
+  const std::vector<SectionList>& lists() const { return lists_; }
+  /// The list with this path, or null.
+  const SectionList* find_list(const std::string& path) const;
   /// The key with this path, or null.
   const Field* find(const std::string& path) const;
 
@@ -113,6 +139,7 @@ class Fields {
   const Choices* choices_;
   std::string prefix_;
   std::vector<Field> fields_;
+  std::vector<SectionList> lists_;
 };
 
 }  // namespace fathom

@@ -3,7 +3,6 @@
 
 #include <functional>
 #include <map>
-#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
@@ -59,53 +58,9 @@ LoadedConfig load_run_config(const std::string& name_or_path,
 /// @throws ConfigError as `load_run_config` does
 void apply_overrides(const Fields& fields, const std::vector<Override>& overrides);
 
-/// The resolved config as YAML: keys that are set and have an effect. Reading it back gives the
-/// same config.
-std::string dump_yaml(RunConfig config, const Choices& choices);
-
-/// The values that `dump_yaml` writes, by key.
-std::map<std::string, std::string> effective_values(RunConfig config, const Choices& choices);
-
-/// Sets fields to such values; those of keys that aren't declared are passed over.
+/// Sets fields to values as `effective_values` gives them; those of keys that aren't declared are
+/// passed over.
 /// @throws ConfigError for a value that its key doesn't allow
 void apply_values(const Fields& fields, const std::map<std::string, std::string>& values);
-
-/// Every key with type, default, limits and meaning, as lines for --help and the reference page.
-std::string describe_keys(const Choices& choices);
-
-/// JSON Schema (2020-12) of a config file, for editors.
-nlohmann::ordered_json json_schema(const Choices& choices);
-
-/// The paths of all keys, in the order of their declaration.
-std::vector<std::string> key_paths(const Choices& choices);
-
-/// What a key that doesn't exist was meant to be.
-struct KeyAdvice {
-  std::string path;  ///< of the key that is meant; "" where there is none or several
-  std::string note;  ///< what differs, or what to do instead; may be ""
-
-  /// "; did you mean 'optimizer.lr'?"; "" where nothing is near.
-  std::string text() const;
-};
-
-/// For a name that isn't a key, such as another trainer's name for one.
-KeyAdvice key_advice(const std::string& name, const Choices& choices);
-
-/// Whether `path` is a key whose value is true or false, so that `--path` alone sets it.
-bool is_boolean_key(const std::string& path, const Choices& choices);
-
-/// A config that is built in: a file of configs/.
-struct Preset {
-  std::string name;     ///< "130m": the file's stem without "llama_"
-  std::string file;     ///< "llama_130m.yaml"
-  std::string summary;  ///< the file's first comment line
-  std::string text;     ///< the whole file
-};
-
-/// The presets: models by size, then the others by name.
-const std::vector<Preset>& presets();
-
-/// Their names: 9m, 60m, ..., quickstart, smoke.
-std::vector<std::string> preset_names();
 
 }  // namespace fathom

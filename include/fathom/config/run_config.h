@@ -100,6 +100,27 @@ struct LogConfig {
   void declare(Fields& f);
 };
 
+/// Text that is generated while a model trains.
+struct SampleConfig {
+  int64_t interval = 0;
+  std::vector<std::string> prompts;
+  int64_t max_new_tokens = 64;
+  double temperature = 0.8;
+  double top_p = 0.95;
+  int64_t seed = 0;
+
+  void declare(Fields& f);
+};
+
+/// What is measured of each layer while a model trains.
+struct ProbeConfig {
+  std::string name = "variance";
+  int64_t interval = 1000;
+  int64_t tokens = 8192;
+
+  void declare(Fields& f);
+};
+
 /// Several processes that train one model; without effect where there is one.
 struct ParallelConfig {
   std::string backend = "auto";
@@ -119,6 +140,8 @@ struct RunConfig {
   EvalConfig eval;
   CheckpointConfig checkpoint;
   LogConfig log;
+  SampleConfig sample;
+  std::vector<ProbeConfig> probes;
   ParallelConfig parallel;
 
   void declare(Fields& f);

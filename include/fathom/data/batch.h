@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <optional>
 #include <vector>
 
 #include "fathom/base/ignored_target.h"
@@ -19,5 +21,8 @@ struct Batch {
   int64_t tokens = 0;             ///< tokens of the global batch that aren't padding
   int64_t targets = 0;            ///< targets of the global batch that aren't ignored
 };
+
+/// Batches one after the other; no value after the last.
+using BatchStream = std::function<std::optional<Batch>()>;
 
 }  // namespace fathom

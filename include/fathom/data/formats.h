@@ -1,5 +1,4 @@
-// Where training text comes from: files, folders and globs, the formats they may have, and the
-// documents in them.
+// The formats that files of text may have, and the documents in them.
 #pragma once
 
 #include <cstdint>
@@ -11,9 +10,8 @@
 #include <string_view>
 #include <vector>
 
-#include "fathom/base/log.h"
 #include "fathom/config/run_config.h"
-#include "fathom/data/tokenizer.h"
+#include "fathom/tokenizer/tokenizer.h"
 
 namespace fathom {
 
@@ -76,16 +74,6 @@ struct DataFile {
 
   bool is_token_file() const { return format == nullptr; }
 };
-
-/// The files that paths, folders (all files of known formats below them, sorted) and globs (*, ?,
-/// [abc], ** for any folders) name, in the order given. Links to folders are followed, each folder
-/// and each file counts once. Of a folder are left out: hidden files, unknown formats, and what
-/// describes a data set (README.md, dataset_info.json, ...), as Hugging Face's datasets does; a
-/// file that is named itself is taken.
-/// @param log is told what is left out, with the number and the first names; null: nobody
-/// @throws DataError for what doesn't exist, matches nothing, or has no known extension
-std::vector<DataFile> find_files(const std::vector<std::string>& patterns,
-                                 const Log* log = nullptr);
 
 /// Opens a text file of any known format.
 /// @throws DataError naming the file

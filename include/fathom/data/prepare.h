@@ -1,4 +1,4 @@
-// Text to token files: on all cores, in bounded memory, and again only when something changed.
+// Text to token files: on all cores, in bounded memory.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,7 @@
 #include "fathom/config/run_config.h"
 #include "fathom/data/formats.h"
 #include "fathom/data/token_file.h"
-#include "fathom/data/tokenizer.h"
+#include "fathom/tokenizer/tokenizer.h"
 
 namespace fathom {
 
@@ -37,24 +37,5 @@ uint64_t total_bytes(const std::vector<DataFile>& files);
 TokenFileInfo prepare(const std::vector<DataFile>& files, const Tokenizer& tokenizer,
                       const PrepareOptions& options, const std::filesystem::path& output,
                       Progress* progress, const StopFlag& stop);
-
-/// The token files of `inputs` (DataConfig::train or ::validation). What is a token file already is
-/// read in full, once for each state of the file, and checked: that it is whole, and that this
-/// tokenizer made it. All text together becomes one token file,
-/// CACHE_DIR/KEY.tokens, first in the list; KEY is the SHA-256 of the tokenizer, the options and
-/// the files' contents, so nothing is done twice. Checksums of files are remembered by size, time
-/// and inode.
-/// @param title of the progress bar, "prepare train"
-/// @throws DataError, DiskError
-std::vector<TokenFile> prepared(const std::vector<std::string>& inputs, const DataConfig& config,
-                                const Tokenizer& tokenizer, const std::string& title,
-                                const Log& log, const StopFlag& stop);
-
-/// Whether `prepared` has little to do for the data of a config: it is prepared, or a few megabytes
-/// of text. @throws DataError as `find_files` does
-bool is_quick_to_prepare(const DataConfig& config, const Tokenizer& tokenizer);
-
-/// @throws DataError if another tokenizer made the file
-void check_tokenizer(const TokenFile& file, const Tokenizer& tokenizer);
 
 }  // namespace fathom

@@ -9,7 +9,7 @@
 #include "fathom/base/progress.h"
 #include "fathom/base/stop.h"
 #include "fathom/data/formats.h"
-#include "fathom/data/tokenizer.h"
+#include "fathom/tokenizer/tokenizer.h"
 
 namespace fathom {
 

@@ -4,12 +4,14 @@
 
 #include <torch/types.h>
 
-#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
+#include <vector>
 
+#include "fathom/base/json.h"
 #include "fathom/base/stop.h"
 #include "fathom/data/batch.h"
 #include "fathom/model/llama.h"
@@ -23,8 +25,10 @@ class Probe {
  public:
   virtual ~Probe() = default;
   virtual void observe(Llama& model, const BatchTensors& rows) = 0;
-  /// What was found in all rows so far: float64, the first dimension is the layer.
+  /// What was found in all rows so far: float64, a dimension for each axis.
   virtual torch::Tensor result() const = 0;
+  /// Names of the dimensions: "layer", or "layer" and "distance". Both count from 1.
+  virtual std::vector<std::string> axes() const { return {"layer"}; }
 };
 
 /// A row of the table of probes.
@@ -40,14 +44,16 @@ std::span<const ProbeInfo> probes();
 
 /// What a probe measured.
 struct Measurement {
-  torch::Tensor values;  ///< Probe::result, on the CPU
-  int64_t targets = 0;   ///< predictions that the rows hold, each at a position of its own
+  torch::Tensor values;           ///< Probe::result, on the CPU
+  std::vector<std::string> axes;  ///< names of their dimensions
+  int64_t targets = 0;            ///< predictions that the rows hold, each at a position of its own
 };
 
 /// Shows every batch to the probe.
-/// @param batches no value after the last
 /// @throws Interrupted when asked to stop; DataError if the batches hold no target
-Measurement measure(Llama& model, Probe& probe,
-                    const std::function<std::optional<Batch>()>& batches, const StopFlag& stop);
+Measurement measure(Llama& model, Probe& probe, const BatchStream& batches, const StopFlag& stop);
+
+/// Nested arrays in the tensor's shape.
+Json to_json(const torch::Tensor& values);
 
 }  // namespace fathom

@@ -23,13 +23,10 @@ struct Perplexity {
   double perplexity() const;
 };
 
-/// Rows to score, batch by batch; no value after the last.
-using EvaluationSource = std::function<std::optional<Batch>()>;
-
 /// Scores every non-ignored target once. Waits for the device only at the end.
 /// @param parallel the ranks of which each scores its share of every batch; all get the result
 /// @throws Interrupted when asked to stop; DataError if there is nothing to score
-Perplexity evaluate_perplexity(Llama& model, const EvaluationSource& batches, const StopFlag& stop,
+Perplexity evaluate_perplexity(Llama& model, const BatchStream& batches, const StopFlag& stop,
                                Parallel* parallel = nullptr);
 
 }  // namespace fathom

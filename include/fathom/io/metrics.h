@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -16,8 +17,13 @@
 
 namespace fathom {
 
+/// Numbers by layer, or by layer and distance: arrays in arrays.
+struct MetricArray {
+  Json numbers;
+};
+
 /// {"train/loss", 2.3}: a name and what was measured.
-using MetricValue = std::variant<int64_t, double, std::string>;
+using MetricValue = std::variant<int64_t, double, std::string, MetricArray>;
 using MetricValues = std::vector<std::pair<std::string, MetricValue>>;
 
 class AppendFile;
@@ -25,7 +31,9 @@ class AppendFile;
 /// The checkpoint that a run goes on from.
 struct ResumePoint {
   int64_t step;
-  int64_t evaluated_step;  ///< step of the last evaluation that it knows of
+  /// The last step of which it knows records of a kind that comes now and then: "eval", or with the
+  /// record's name "probe/variance".
+  std::map<std::string, int64_t> last = {};
 };
 
 /// Appends records: {"event", "step", "tokens", "time", then the values}. "time" is in seconds
@@ -41,7 +49,7 @@ class MetricsWriter {
   ~MetricsWriter();
 
   /// Writes a line with one system call, so that a kill leaves at most one torn line, the last.
-  /// @param event train, eval, probe or checkpoint
+  /// @param event train, eval, probe, sample, checkpoint or divergence
   /// @param tokens positions trained on so far
   /// @throws std::invalid_argument for a name that comes twice or is one of the record's own
   void write(std::string_view event, int64_t step, int64_t tokens, const MetricValues& values);

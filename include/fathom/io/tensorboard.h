@@ -24,7 +24,8 @@ class TensorBoardWriter {
                     const Log& log);
   ~TensorBoardWriter();
 
-  /// Writes the values that are numbers, as float32, in one event with one system call.
+  /// Writes the values that are numbers, as float32, in one event with one system call: those of a
+  /// list as "tag/01", "tag/02", ...
   void write(int64_t step, const MetricValues& values);
 
  private:

@@ -10,7 +10,7 @@
 namespace fathom {
 
 /// What was measured at one place.
-struct Measurement {
+struct CheckedValue {
   std::string where;  ///< "layer 3, attention" or a parameter's name
   std::string what;  ///< the plan's field: "norm_scale", "sum_norm"; "std of the start values", ...
   std::string expected;
@@ -30,10 +30,10 @@ struct CheckOptions {
 /// shows, and put back: the model isn't changed.
 /// @param expected the plan that the config asks for, resolved anew
 /// @throws std::invalid_argument where the plan has another number of layers
-std::vector<Measurement> check_model(Llama& model, const ModelPlan& expected,
-                                     const CheckOptions& options = {});
+std::vector<CheckedValue> check_model(Llama& model, const ModelPlan& expected,
+                                      const CheckOptions& options = {});
 
 /// The first measurement that disagrees, in words; "" when all agree.
-std::string first_disagreement(const std::vector<Measurement>& measurements);
+std::string first_disagreement(const std::vector<CheckedValue>& measurements);
 
 }  // namespace fathom

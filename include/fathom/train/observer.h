@@ -1,7 +1,10 @@
-// What happens beside training (metrics, evaluation, checkpoints) observes the loop; the loop knows
-// none of it.
+// What happens beside training (metrics, evaluation, probes, samples, checkpoints) observes the
+// loop; the loop knows none of it.
 #pragma once
 
+#include <string>
+
+#include "fathom/base/json.h"
 #include "fathom/train/state.h"
 #include "fathom/train/step.h"
 
@@ -20,12 +23,21 @@ struct StepEvent {
 class Observer {
  public:
   virtual ~Observer() = default;
+  /// By which checkpoints keep its state; no other observer of the run has it.
+  virtual std::string name() const = 0;
+  /// Whether it reads or saves after `step` what the device computed: at these steps alone the host
+  /// waits for the device, and learns whether the loss was finite.
+  virtual bool reads(int64_t /*step*/) const { return false; }
   /// Before the first step of this process; `state.step` is 0 or where a checkpoint was resumed.
   virtual void on_start(TrainState&) {}
   virtual void on_step(const StepEvent&) {}
   /// After the last step, or when a signal asked to stop. @param complete all steps of the run were
   /// done
   virtual void on_end(TrainState&, bool /*complete*/) {}
+  /// What a resumed run must know of it; null: nothing.
+  virtual Json state() const { return nullptr; }
+  /// Takes what `state` gave, before on_start. @throws nlohmann::json::exception for anything else
+  virtual void restore(const Json& /*saved*/) {}
 };
 
 }  // namespace fathom

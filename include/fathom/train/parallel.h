@@ -21,28 +21,10 @@
 #include "fathom/config/run_config.h"
 #include "fathom/data/batch.h"
 #include "fathom/data/loader.h"
+#include "fathom/train/launch.h"
 #include "fathom/train/state.h"
 
 namespace fathom {
-
-/// Which process of a run this is, and where all of them meet.
-struct Launch {
-  int64_t rank = 0;
-  int64_t world_size = 1;
-  int64_t local_rank = 0;        ///< among the processes of this host
-  int64_t local_world_size = 1;  ///< processes of this host
-  std::string address = {};      ///< host of the store that the ranks meet in
-  uint16_t port = 0;
-  bool launcher_store = false;  ///< the launcher keeps the store: rank 0 joins it as a client
-  std::string attempt = "0";    ///< a launcher that starts all ranks again counts up
-  std::string interface = {};   ///< network interface that is asked for; "" = the one to `address`
-};
-
-/// Reads the variables of torchrun (RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, MASTER_PORT); where
-/// they are missing, those of a SLURM step. Without either there is one process.
-/// @param variable the value of an environment variable, or null
-/// @throws ConfigError for a variable that is missing beside others, or isn't what it should be
-Launch read_launch(const std::function<const char*(const char*)>& variable);
 
 /// The ranks of a run. Where there is one, every call does its work alone and at once.
 ///
@@ -72,6 +54,8 @@ class Parallel {
   Shard optimizer_shard() const;
   /// What all ranks agreed on that signals asked for.
   StopFlag& stop() { return peers_ ? agreed_ : local_; }
+  /// What signals asked this process for.
+  StopFlag& local_stop() const { return local_; }
 
   /// Says what this rank does now, for the others' messages. @param phase a literal
   void enter(const char* phase);

@@ -11,24 +11,14 @@
 
 namespace fathom {
 
-/// Dtypes that train.precision stands for.
-struct Precision {
-  torch::ScalarType parameters;
-  torch::ScalarType compute;
-};
-
-/// fp32: all float32; bf16_mixed: float32 parameters, bf16 compute; bf16: all bf16.
-Precision precision_of(const TrainConfig& config);
-
 /// Model, optimizer and counters: what a checkpoint holds. The data order and the learning rate are
 /// functions of `step`.
 struct TrainState {
   Llama model;
   Optimizer optimizer;
-  int64_t step = 0;             ///< optimizer steps done
-  int64_t tokens = 0;           ///< tokens seen that weren't padding
-  int64_t evaluated_step = -1;  ///< step of the last evaluation
-  bool newly_started = false;   ///< weights are start values that `train` has not profiled yet
+  int64_t step = 0;            ///< optimizer steps done
+  int64_t tokens = 0;          ///< tokens seen that weren't padding
+  bool newly_started = false;  ///< weights are start values that `train` has not profiled yet
   /// int64 scalar on the device: the first step whose loss or gradient wasn't finite, 0 while there
   /// is none. From that step on the weights stay as they were before it.
   torch::Tensor first_bad_step;

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <functional>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "fathom/base/stop.h"
@@ -17,20 +19,33 @@ namespace fathom {
 /// resumed run and every rank see the same data.
 using BatchSource = std::function<Batch(int64_t step)>;
 
+/// A loss or gradient wasn't finite.
+class Divergence : public TrainingError {
+ public:
+  Divergence(int64_t step, std::string place, const std::string& message)
+      : TrainingError(message), step_(step), place_(std::move(place)) {}
+  /// The first such step; the weights are those of the step before.
+  int64_t step() const { return step_; }
+  /// Where it began: "layer 3, attention", "the gradient of model.norm.weight".
+  const std::string& place() const { return place_; }
+
+ private:
+  int64_t step_;
+  std::string place_;
+};
+
 /// Trains from `state.step` to the config's last step, or to `stop_after` if that comes first.
 /// @param observers not owned; they outlive the call
 /// @param stop with several ranks: `parallel->stop()`
 /// @param parallel the ranks of the run, which watch `state`; null: there is one
 /// @throws Interrupted after a signal, once the observers' on_end has run (checkpoints are saved
 /// there)
-/// @throws TrainingError when a loss or gradient wasn't finite: names the step and the first layer
-/// that made it so;
-///   the weights are those of the step before, and nothing is saved
+/// @throws Divergence when a loss or gradient wasn't finite: nothing is saved
 void train(const RunConfig& config, TrainState& state, const BatchSource& batches,
            const std::vector<Observer*>& observers, const StopFlag& stop,
            int64_t stop_after = INT64_MAX, Parallel* parallel = nullptr);
 
-/// Waits for the device. @throws TrainingError as `train` does, if a step up to now went bad
+/// Waits for the device. @throws Divergence if a step up to now went bad
 void check_finite(const RunConfig& config, TrainState& state, const BatchSource& batches);
 
 }  // namespace fathom

@@ -1,4 +1,5 @@
-// What a document format and a compression are. A new one is one file here and a row in table.cc.
+// What a document format and a compression are. A new one is one file here and a row in
+// data/formats.cc.
 #pragma once
 
 #include <cstddef>
