@@ -2,7 +2,8 @@
 include(CMakePackageConfigHelpers)
 set(package_folder ${CMAKE_INSTALL_LIBDIR}/cmake/fathom)
 
-install(DIRECTORY include/fathom DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
+install(DIRECTORY include/fathom DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h"
+        PATTERN internal EXCLUDE)
 install(TARGETS fathom_core EXPORT fathomCoreTargets)
 install(TARGETS fathom EXPORT fathomTargets)
 install(EXPORT fathomCoreTargets NAMESPACE fathom:: DESTINATION ${package_folder})

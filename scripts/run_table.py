@@ -16,7 +16,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
-                                     prog="run_table")
+                                     prog="run_table", allow_abbrev=False)
     path, words = pathlib.Path, lambda text: text.split(",")
     parser.add_argument("plan", type=path, help="a YAML of configs/tables")
     parser.add_argument("--scale", required=True, help="a scale of the plan: nano, small, paper")
@@ -32,6 +32,7 @@ def arguments():
     parser.add_argument("--seeds", type=int, metavar="N", help="only the first so many seeds, or more: 1, 2, 3, ...")
     parser.add_argument("--jobs", type=int, metavar="N", help="runs at once (default: cores over train.threads, else 1)")
     parser.add_argument("--dry-run", action="store_true", help="say what would run and take, and stop")
+    parser.add_argument("--check", action="store_true", help="say what is wrong with the command line, and stop")
     parser.add_argument("--train-llm", type=path, default=ROOT / "build" / "release" / "train-llm", metavar="FILE")
     options = parser.parse_args()
     for name in ("seeds", "jobs"):
@@ -85,6 +86,9 @@ def main():
     planned = plan.scale["seeds"]
     seeds = planned[:options.seeds] + list(range(len(planned) + 1, (options.seeds or 0) + 1))
     jobs = options.jobs or default_jobs(plan)
+    if options.check:
+        text_paths(options, plan)
+        return
     if options.dry_run and not options.train_llm.is_file():
         estimate.say_unbuilt(plan, rows, columns, seeds, ROOT / "configs")
         return
@@ -123,6 +127,9 @@ if __name__ == "__main__":
     except TableError as error:
         print(f"run_table: error: {error}", file=sys.stderr)
         sys.exit(error.code)
+    except BrokenPipeError:  # who reads has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except KeyboardInterrupt:
         print("run_table: stopped; the same command goes on from here", file=sys.stderr)
         sys.exit(130)

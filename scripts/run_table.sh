@@ -7,8 +7,12 @@
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 python=$root/.venv/bin/python
+run() { "$1" "$root/scripts/run_table.py" "${@:2}"; }
+early=$python
+[ -x "$early" ] || early=python3
 case " $* " in
-  *" --help "* | *" -h "* | *" --dry-run "*) [ -x "$python" ] || python=python3 ;;
-  *) "$root/scripts/build.sh" train-llm ;;
+  *" --help "* | *" -h "* | *" --dry-run "*) run "$early" "$@"; exit ;;
 esac
-exec "$python" "$root/scripts/run_table.py" "$@"
+run "$early" --check "$@" # what is wrong with the words is said before the build
+"$root/scripts/build.sh" train-llm
+run "$python" "$@"

@@ -5,7 +5,6 @@ import hashlib
 import json
 import os
 import pathlib
-import re
 import shutil
 import signal
 import time
@@ -14,7 +13,7 @@ from tables import TableError
 from tables.plan import merge
 
 PATHS = ("data.train", "data.validation", "data.tokenizer", "data.cache_dir", "train.out_dir")
-DIVERGED = re.compile(r"step (\d+): the loss or gradient isn't finite")
+OBSERVED = ("sample.", "probes.")  # keys that change nothing in what is trained
 TRAINING_STOPPED = 5  # train-llm's exit code
 POLL_SECONDS = 0.05
 VARIANCE_TOKENS = 32768
@@ -65,7 +64,7 @@ def plan_runs(program, plan, rows, columns, seeds, extra, data, folder):
             write_json(path, config)
             facts = program.facts("plan", path)
             path.unlink()
-            values = {key: entry["value"] for key, entry in facts["config"].items() if key not in PATHS}
+            values = {key: entry["value"] for key, entry in facts["config"].items() if key not in PATHS and not key.startswith(OBSERVED)}
             for seed in seeds:
                 config = merge(plan.config(column, row, seed), extra)
                 values["train.seed"], values["data.shuffle_seed"] = seed, config["data"]["shuffle_seed"]
@@ -115,9 +114,9 @@ class Process:
         code = self.process.poll()
         if code is None:
             return False
-        diverged = DIVERGED.search(self.last_line()) if code == TRAINING_STOPPED else None
-        if diverged:
-            self.finish({"status": "diverged", "step": int(diverged.group(1)), "message": self.last_line()})
+        diverged = [record for record in self.records() if record["event"] == "divergence"]
+        if code == TRAINING_STOPPED and diverged:
+            self.finish({"status": "diverged", "step": diverged[-1]["divergence/step"], "message": self.last_line()})
             return True
         if code != 0:
             raise TableError(f"{self.run.name()}: {self.last_line()} (all of it: {self.log})",
@@ -129,8 +128,12 @@ class Process:
         self.finish({"status": "done", "variance": variance["probes"][0]["values"]})
         return True
 
+    def records(self):
+        path = self.run.folder / "metrics.jsonl"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
     def finish(self, found):
-        records = [json.loads(line) for line in (self.run.folder / "metrics.jsonl").read_text().splitlines()]
+        records = self.records()
         interval = self.run.config.get("log", {}).get("interval", 10)
         steps = [record for record in records if record["event"] == "train"]
         last = [record for record in records if record["event"] == "eval"][-1]

@@ -8,6 +8,7 @@
 #include "fathom/model/init.h"
 #include "fathom/model/placement.h"
 #include "fathom/model/rope.h"
+#include "fathom/run/observers.h"
 #include "fathom/train/optimizer.h"
 #include "fathom/train/schedule.h"
 
@@ -67,6 +68,13 @@ CatalogTable probe_table() {
   return table;
 }
 
+CatalogTable observer_table() {
+  CatalogTable table{"observers", {}};
+  for (const ObserverInfo& row : observers())
+    table.rows.push_back({std::string(row.name), std::string(row.meaning)});
+  return table;
+}
+
 CatalogTable preset_table() {
   CatalogTable table{"presets", {}};
   for (const Preset& preset : presets()) table.rows.push_back({preset.name, preset.summary});
@@ -85,8 +93,8 @@ CatalogTable format_table() {
 }  // namespace
 
 std::vector<CatalogTable> catalog_tables() {
-  return {placement_table(), scaling_table(), init_table(),   rope_table(),  optimizer_table(),
-          schedule_table(),  probe_table(),   preset_table(), format_table()};
+  return {placement_table(), scaling_table(), init_table(),     rope_table(),   optimizer_table(),
+          schedule_table(),  probe_table(),   observer_table(), preset_table(), format_table()};
 }
 
 }  // namespace fathom

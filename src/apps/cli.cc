@@ -224,14 +224,16 @@ LoadedConfig Invocation::load_config() const {
   return load_run_config(arguments_.at(0), overrides, *choices_, read_model);
 }
 
-std::string Invocation::command_line(const std::vector<std::string>& dropped) const {
+std::string Invocation::command_line(const std::vector<std::string>& dropped,
+                                     const std::string& dropped_key) const {
   std::string line = cat(program(), " ", command_->name);
   for (size_t i = 0; i < words_.size(); ++i) {
     const std::string name = words_[i].substr(0, words_[i].find('='));
     const bool drops = std::any_of(dropped.begin(), dropped.end(), [&](const std::string& flag) {
       return name == cat("--", flag);
     });
-    if (!drops) {
+    if (!dropped_key.empty() && name == dropped_key) continue;
+    if (!drops && !(name == "--" + dropped_key)) {
       line = cat(line, " ", shell_quoted(words_[i]));
     } else if (name == words_[i]) {
       ++i;  // its value is the next word

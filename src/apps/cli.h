@@ -94,8 +94,11 @@ class Invocation {
 
   /// The program as it was called, quoted for a shell.
   std::string program() const { return shell_quoted(program_); }
-  /// This command line once more, quoted for a shell. @param dropped flags that it goes without
-  std::string command_line(const std::vector<std::string>& dropped = {}) const;
+  /// This command line once more, quoted for a shell.
+  /// @param dropped flags that it goes without
+  /// @param dropped_key whose overrides it goes without; "": none
+  std::string command_line(const std::vector<std::string>& dropped = {},
+                           const std::string& dropped_key = "") const;
 
   /// Writes to stdout, as `write_stdout` does.
   void print(std::string_view text) const { write_stdout(text, *stop_); }

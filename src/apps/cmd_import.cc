@@ -9,6 +9,7 @@
 #include "fathom/base/number.h"
 #include "fathom/hugging_face/model_files.h"
 #include "fathom/io/checkpoint_directory.h"
+#include "fathom/runtime/device.h"
 
 namespace fathom {
 namespace {
@@ -66,6 +67,7 @@ int report(Invocation& invocation, const CopiedModel& copied) {
 }
 
 int run_import(Invocation& invocation) {
+  apply_runtime_settings({});
   const std::string output = required_text(invocation, "output");
   for (const Override& override : invocation.overrides()) {
     if (!override.path.starts_with("model."))
@@ -78,6 +80,7 @@ int run_import(Invocation& invocation) {
 }
 
 int run_export(Invocation& invocation) {
+  apply_runtime_settings({});
   const std::string output = required_text(invocation, "output");
   const std::string format = required_text(invocation, "to");
   if (format != "hf") throw ConfigError(cat("--to is '", format, "'; allowed: hf"));
@@ -107,6 +110,7 @@ Command import_command() {
           .min_arguments = 1,
           .max_arguments = 1,
           .takes_model_keys = true,
+          .computes = true,
           .flags = {{"output", "DIR", "the new directory, for train.init_from, eval, generate"},
                     {"json", "", "print JSON"}},
           .run = run_import};
@@ -120,6 +124,7 @@ Command export_command() {
       .example = "train-llm export out/lns --to hf --output lns-hf --dtype bf16",
       .min_arguments = 1,
       .max_arguments = 1,
+      .computes = true,
       .flags = {{"to", "hf", "the format: a Hugging Face model directory"},
                 {"output", "DIR", "the new directory"},
                 {"dtype", "bf16|fp32",

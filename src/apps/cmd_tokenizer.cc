@@ -92,6 +92,7 @@ Command tokenizer_train_command() {
           .example = "train-llm tokenizer train books/ --vocab-size 8000 --output books.model",
           .min_arguments = 1,
           .max_arguments = SIZE_MAX,
+          .computes = true,
           .flags = with_read_flags(
               {{"output", "FILE", "the model that is written"},
                {"vocab-size", "N", "pieces (32000)"},
@@ -109,6 +110,7 @@ Command tokenizer_encode_command() {
           .summary = "turns each line of stdin into a line of token ids",
           .usage = "--tokenizer FILE",
           .example = "echo hello | train-llm tokenizer encode --tokenizer books.model",
+          .computes = true,
           .flags = {kTokenizerFlag},
           .run = encode};
 }
@@ -118,6 +120,7 @@ Command tokenizer_decode_command() {
           .summary = "turns each line of token ids on stdin into a line of text",
           .usage = "--tokenizer FILE",
           .example = "echo 12 345 | train-llm tokenizer decode --tokenizer books.model",
+          .computes = true,
           .flags = {kTokenizerFlag},
           .run = decode};
 }

@@ -2,6 +2,7 @@
 
 #include <csignal>
 #include <cstdlib>
+#include <cstring>
 
 #include "apps/commands.h"
 #include "apps/run_end.h"
@@ -21,7 +22,9 @@ void end_of_rank(Parallel& parallel) {
   } catch (const Error& error) {
     const bool agreed = parallel.stop().requested() && error.exit_code() > 128;
     if (agreed) return parallel.leave();
-    parallel.fail(error.exit_code(), error.what());
+    const int signal = error.exit_code() - 128;
+    parallel.fail(error.exit_code(),
+                  signal > 0 ? cat("stopped by SIG", ::sigabbrev_np(signal)) : error.what());
   } catch (const std::exception& error) {
     parallel.fail(1, error.what());
   }

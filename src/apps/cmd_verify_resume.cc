@@ -3,8 +3,9 @@
 
 #include <spawn.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
-#include <cerrno>
+#include <csignal>
 #include <filesystem>
 
 #include "apps/commands.h"
@@ -21,9 +22,11 @@ namespace {
 namespace fs = std::filesystem;
 
 /// Runs this program again in a process of its own, which says on stderr why it ends where it
-/// doesn't end well.
+/// doesn't end well, and gets the signals that this one gets.
 /// @returns its exit code
-int run_train(const std::vector<std::string>& arguments) {
+/// @throws Interrupted once it ended after a signal
+int run_train(const std::vector<std::string>& arguments, const StopFlag& stop) {
+  stop.check();
   std::vector<char*> argv;
   std::vector<std::string> words = {"train-llm", "train"};
   words.insert(words.end(), arguments.begin(), arguments.end());
@@ -32,9 +35,14 @@ int run_train(const std::vector<std::string>& arguments) {
   pid_t pid = 0;
   const int error = ::posix_spawn(&pid, "/proc/self/exe", nullptr, nullptr, argv.data(), environ);
   if (error != 0) throw_disk_error("can't start", "/proc/self/exe", error);
+  constexpr useconds_t kNap = 10'000;
   int status = 0;
-  while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+  bool told = false;
+  while (::waitpid(pid, &status, WNOHANG) == 0) {
+    if (stop.requested() && !told) told = ::kill(pid, stop.signal()) == 0;
+    ::usleep(kNap);
   }
+  stop.check();
   if (WIFSIGNALED(status)) throw Interrupted(WTERMSIG(status));
   return WEXITSTATUS(status);
 }
@@ -88,11 +96,17 @@ int run(Invocation& invocation) {
     words.insert(words.end(),
                  {cat("--train.max_steps=", before + after), "--log.interval=1",
                   cat("--train.out_dir=", (scratch / name).string()), "--stop-after", cat(steps)});
-    return run_train(words);
+    return run_train(words, invocation.stop());
   };
-  int code = train("straight", before + after);
-  if (code == 0) code = train("resumed", before);
-  if (code == 0) code = train("resumed", before + after);
+  int code = 0;
+  try {
+    code = train("straight", before + after);
+    if (code == 0) code = train("resumed", before);
+    if (code == 0) code = train("resumed", before + after);
+  } catch (const Interrupted&) {
+    fs::remove_all(scratch);
+    throw;
+  }
   if (code != 0) {
     fs::remove_all(scratch);
     return code;

@@ -9,6 +9,8 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
+#include <exception>
 #include <new>
 #include <system_error>
 
@@ -96,6 +98,24 @@ int report(std::string message, int exit_code) {
   return exit_code;
 }
 
+/// "stopped by SIGINT".
+std::string stopped_by(const Interrupted& stopped) {
+  return cat("stopped by SIG", ::sigabbrev_np(stopped.exit_code() - 128));
+}
+
+/// Memory may run out in a thread of a library, where nobody catches what is thrown.
+[[noreturn]] void end_of_thread() {
+  try {
+    std::rethrow_exception(std::current_exception());
+  } catch (const std::exception& error) {
+    const int code = MemoryError("").exit_code();
+    if (is_out_of_memory(error))
+      ::_exit(report(cat("memory ran out (", first_line(error), "); give it more"), code));
+  } catch (...) {  // no error of ours
+  }
+  std::abort();
+}
+
 /// As many open files as the system lets this user have: each token file is one.
 void allow_many_files() {
   rlimit files{};
@@ -115,11 +135,14 @@ int main(int argc, char** argv) {
   fathom::allow_many_files();
   fathom::occupy_standard_descriptors();
   fathom::install_signal_handlers(stop);
+  std::set_terminate(fathom::end_of_thread);
   try {
     return fathom::run_command_line(argv[0], {argv + 1, argv + argc}, stop);
   } catch (const fathom::ConfigErrors& errors) {
     for (const std::string& line : errors.lines()) fathom::report(line, errors.exit_code());
     return errors.exit_code();
+  } catch (const fathom::Interrupted& stopped) {
+    return fathom::report(fathom::stopped_by(stopped), stopped.exit_code());
   } catch (const fathom::Error& error) {
     return fathom::report(error.what(), error.exit_code());
   } catch (const std::bad_alloc&) {

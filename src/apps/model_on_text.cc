@@ -3,11 +3,11 @@
 #include "apps/text_settings.h"
 #include "fathom/base/error.h"
 #include "fathom/config/context.h"
-#include "fathom/hugging_face/model_files.h"
-#include "fathom/tokenizer/tokenizer_files.h"
 #include "fathom/data/prepare.h"
 #include "fathom/data/prepared.h"
+#include "fathom/hugging_face/model_files.h"
 #include "fathom/runtime/device.h"
+#include "fathom/tokenizer/tokenizer_files.h"
 
 namespace fathom {
 

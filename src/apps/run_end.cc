@@ -1,5 +1,6 @@
 #include "apps/run_end.h"
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
@@ -37,7 +38,13 @@ std::optional<Checkpoint> RunEnd::newest(bool resumable) const {
     }
   } catch (const DiskError&) {  // the line is about something else
   }
+  if (!found && !source().empty() && step_) return Checkpoint{source(), *step_};
   return found;
+}
+
+fs::path RunEnd::source() const {
+  const std::string resume = invocation_.text("resume", "auto");
+  return resume == "auto" || resume == "never" ? "" : resume;
 }
 
 /// "step 12 of 20, train/loss 3.2145".
@@ -57,9 +64,11 @@ std::string RunEnd::where() const {
 
 /// The command at the end of a line.
 std::string RunEnd::go_on(const std::string& overrides) const {
-  std::string command = invocation_.command_line({"resume", "stop-after"});
-  if (!overrides.empty()) command += " " + overrides;
   const std::optional<Checkpoint> model = newest(false), start = newest(true);
+  std::vector<std::string> dropped = {"stop-after"};
+  if (!start || start->directory != source()) dropped.emplace_back("resume");
+  std::string command = invocation_.command_line(dropped, overrides.substr(0, overrides.find('=')));
+  if (!overrides.empty()) command += " " + overrides;
   const std::string launcher =
       num_ranks_ == 1 ? "" : cat(", as before in ", num_ranks_, " processes");
   if (start) return cat("; go on from step ", start->step, launcher, ": ", command);
@@ -69,22 +78,24 @@ std::string RunEnd::go_on(const std::string& overrides) const {
              shell_quoted(cat("train.out_dir=", config_.train.out_dir, "-2")));
 }
 
-/// What more steps do to the learning rate, and the command for them.
-std::string RunEnd::train_longer() const {
-  const int64_t total = config_.total_steps();
+/// What more steps than the run's `step` do to the learning rate, and the command for them.
+std::string RunEnd::train_longer(int64_t step) const {
+  const int64_t total = std::max(step, config_.total_steps());
   const auto rate = [&](int64_t step, int64_t steps) {
     return learning_rate(config_.lr_scheduler, config_.optimizer.lr, step, steps);
   };
   std::string key = "train.max_steps", longer = cat(2 * total);
   if (config_.train.max_tokens) {
     key = "train.max_tokens";
-    longer = cat(2 * *config_.train.max_tokens);
+    longer = cat(2 * total * config_.train.global_batch_size * config_.data.sequence_length);
   } else if (config_.train.max_epochs) {
     key = "train.max_epochs";
-    longer = cat(2 * *config_.train.max_epochs);
+    longer = cat(2 * *config_.train.max_epochs * static_cast<double>(total) /
+                 static_cast<double>(config_.total_steps()));
   }
   std::string text = cat("; to train on, raise ", key);
-  if (rate(total + 1, 2 * total) != rate(total, total))
+  const bool asked_for = total == config_.total_steps();  // else its last rate isn't known here
+  if (asked_for && rate(total + 1, 2 * total) != rate(total, total))
     text += cat(", which gives step ", total + 1, " the lr ", rate(total + 1, 2 * total),
                 " where step ", total, " had ", rate(total, total), " (", config_.lr_scheduler.type,
                 " runs over all steps)");
@@ -94,9 +105,12 @@ std::string RunEnd::train_longer() const {
 std::string RunEnd::completed() const {
   if (*step_ < config_.total_steps())
     return cat("stopped after ", progress(), " (--stop-after); ", where(), go_on(""));
-  if (!trained_)
-    return cat("nothing is left to train: the run finished at ", progress(), "; ", where(),
-               newest(true) ? train_longer() : go_on(""));
+  if (!trained_) {
+    const bool resumable = newest(true) && newest(true)->step == step_;
+    return cat("nothing is left to train: the run finished at ", progress(),
+               *step_ > config_.total_steps() ? ", past the end that is asked for; " : "; ",
+               where(), resumable ? train_longer(*step_) : go_on(""));
+  }
   return cat("finished: ", progress(), "; ", where(), "; try it: ", invocation_.program(),
              " generate ", shell_quoted(config_.train.out_dir), " --prompt 'Once upon a time'");
 }

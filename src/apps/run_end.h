@@ -37,9 +37,11 @@ class RunEnd : public Observer {
 
  private:
   std::string progress() const;
+  /// Where --resume says that the run goes on from a directory: that.
+  std::filesystem::path source() const;
   std::string where() const;
   std::string go_on(const std::string& overrides) const;
-  std::string train_longer() const;
+  std::string train_longer(int64_t step) const;
   std::optional<Checkpoint> newest(bool resumable) const;
 
   const Invocation& invocation_;

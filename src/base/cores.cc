@@ -26,4 +26,24 @@ int64_t num_threads(int64_t processes) {
 
 void set_num_threads(int64_t threads) { chosen_threads.store(threads); }
 
+CoreLimit::CoreLimit() {
+  cpu_set_t all, some;
+  if (::sched_getaffinity(0, sizeof all, &all) != 0) return;
+  CPU_ZERO(&some);
+  for (int core = 0; core < CPU_SETSIZE && CPU_COUNT(&some) < num_threads(); ++core) {
+    if (CPU_ISSET(core, &all)) CPU_SET(core, &some);
+  }
+  if (::sched_setaffinity(0, sizeof some, &some) != 0) return;
+  for (int core = 0; core < CPU_SETSIZE; ++core) {
+    if (CPU_ISSET(core, &all)) before_.push_back(core);
+  }
+}
+
+CoreLimit::~CoreLimit() {
+  cpu_set_t all;
+  CPU_ZERO(&all);
+  for (const int core : before_) CPU_SET(core, &all);
+  if (!before_.empty()) ::sched_setaffinity(0, sizeof all, &all);
+}
+
 }  // namespace fathom

@@ -6,6 +6,7 @@
 #include <queue>
 #include <unordered_map>
 
+#include "fathom/base/cores.h"
 #include "fathom/base/error.h"
 #include "fathom/base/file.h"
 #include "fathom/base/utf8.h"
@@ -155,6 +156,7 @@ Tokenizer train_tokenizer(const std::vector<DataFile>& files, const TokenizerOpt
   if (lines.empty()) throw DataError(cat("there is no text to train a tokenizer on in ", first));
   std::string model;
   Lines iterator(lines);
+  const CoreLimit limit;  // SentencePiece starts its 16 threads whatever there is
   const auto status =
       sentencepiece::SentencePieceTrainer::Train(arguments(options), &iterator, &model);
   stop.check();

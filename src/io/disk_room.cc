@@ -16,15 +16,21 @@ namespace {
 namespace fs = std::filesystem;
 
 std::string human_bytes(uint64_t bytes) {
-  constexpr double kMega = 1e6, kGiga = 1e9;
+  constexpr double kKilo = 1e3, kMega = 1e6, kGiga = 1e9;
   const auto value = static_cast<double>(bytes);
   char text[32];
-  std::snprintf(text, sizeof text, value < kGiga ? "%.1f MB" : "%.2f GB",
-                value / (value < kGiga ? kMega : kGiga));
+  if (value < 10 * kMega) {
+    std::snprintf(text, sizeof text, "%.0f kB", value / kKilo);
+  } else if (value < kGiga) {
+    std::snprintf(text, sizeof text, "%.1f MB", value / kMega);
+  } else {
+    std::snprintf(text, sizeof text, "%.2f GB", value / kGiga);
+  }
   return text;
 }
 
-/// Bytes that this user may still write to the file system of `path`, which may not exist yet.
+}  // namespace
+
 uint64_t free_bytes(const fs::path& path) {
   fs::path existing = fs::absolute(path);
   std::error_code error;
@@ -35,6 +41,8 @@ uint64_t free_bytes(const fs::path& path) {
     throw_disk_error("can't look up the free space of", existing.string(), errno);
   return uint64_t{status.f_bavail} * status.f_frsize;
 }
+
+namespace {
 
 /// The largest file that this process may write.
 uint64_t largest_file() {
@@ -79,7 +87,7 @@ std::string check_room(const fs::path& root, const CheckpointBytes& bytes, int64
   const uint64_t needed = static_cast<uint64_t>(more) * bytes.total();
   if (available >= needed) return "";
   const std::string found = cat(root.string(), ": ", human_bytes(available), " are free");
-  if (available < bytes.model_alone())
+  if (available < bytes.model)
     throw DiskError(cat(found, ", and the model alone takes ", human_bytes(bytes.model_alone()),
                         ": ", kAdvice));
   if (available < bytes.total())

@@ -22,7 +22,6 @@ constexpr const char* kOptimizer = "optimizer.safetensors";
 constexpr const char* kUnfolded = "unfolded.";
 constexpr const char* kState = "state.json";
 constexpr uint64_t kMaxStateBytes = 16 << 20;
-constexpr uint64_t kOtherFilesBytes = 1 << 20;  // beside tensors and tokenizer, and to spare
 
 /// Tensors that a resume needs beside model.safetensors: moments, step count, gains before folding.
 NamedTensors optimizer_tensors(TrainState& state) {
@@ -155,6 +154,24 @@ ObserverStates states_of(const std::vector<Observer*>& observers) {
   return states;
 }
 
+namespace {
+
+/// Files beside tensors and tokenizer: the plan in config.json, and the headers of the tensors.
+uint64_t bytes_beside(const ModelPlan& plan) {
+  constexpr uint64_t kFixed = 24 << 10, kOfLayer = 4 << 10;
+  return kFixed + kOfLayer * plan.layers.size();
+}
+
+/// At most: of a SentencePiece model a checkpoint has a tokenizer.json, too, which is longer.
+uint64_t bytes_of_tokenizer(const std::string& path) {
+  std::error_code unknown;
+  const uint64_t bytes = std::filesystem::file_size(path, unknown);
+  if (unknown) return 0;
+  return path.ends_with(".json") ? bytes : 6 * bytes;
+}
+
+}  // namespace
+
 CheckpointBytes checkpoint_bytes(const RunConfig& config, const ModelPlan& plan) {
   const auto parameters = static_cast<uint64_t>(count_parameters(config.model, plan).total());
   const uint64_t width = c10::elementSize(precision_of(config.train).parameters);
@@ -162,7 +179,7 @@ CheckpointBytes checkpoint_bytes(const RunConfig& config, const ModelPlan& plan)
       folded_factors(plan).size() * static_cast<uint64_t>(config.model.hidden_size);
   return {.model = parameters * width + gains * (sizeof(float) - width),
           .optimizer = 2 * parameters * width + gains * width,
-          .other = kOtherFilesBytes};
+          .other = bytes_beside(plan) + bytes_of_tokenizer(config.data.tokenizer)};
 }
 
 Checkpoint save_checkpoint(const std::filesystem::path& root, TrainState& state,
@@ -172,11 +189,12 @@ Checkpoint save_checkpoint(const std::filesystem::path& root, TrainState& state,
   const NamedTensors weights = stored_weights(state.model);
   NamedTensors optimizer;
   if (parts == CheckpointParts::all) optimizer = optimizer_tensors(state);
-  uint64_t bytes = kOtherFilesBytes;
+  uint64_t bytes = bytes_beside(state.model->plan());
   for (const auto& entry : content.tokenizer) bytes += entry.second.size();
   for (const auto& entry : weights) bytes += entry.second.nbytes();
   for (const auto& entry : optimizer) bytes += entry.second.nbytes();
-  require_free_space(root, bytes);
+  // The model alone is the last resort: the disk itself decides.
+  if (parts == CheckpointParts::all) require_free_space(root, bytes);
 
   CheckpointWriter writer(root, state.step);
   write_tensors(writer.file(kWeightsFile), weights);

@@ -13,7 +13,7 @@ class MetricsSink : public Sink {
   MetricsSink(const std::filesystem::path& path, const std::optional<ResumePoint>& resume,
               const Log& log)
       : writer_(path, resume, log) {}
-  void write(const Record& record, const RecordTime& time) override {
+  void write(const RunRecord& record, const RecordTime& time) override {
     writer_.write(record.event(), time.step, time.tokens, record.values());
   }
   void sync() override { writer_.sync(); }
@@ -27,7 +27,7 @@ class TensorBoardSink : public Sink {
   TensorBoardSink(const std::filesystem::path& directory, std::optional<int64_t> resume_step,
                   const Log& log)
       : writer_(directory, resume_step, log) {}
-  void write(const Record& record, const RecordTime& time) override {
+  void write(const RunRecord& record, const RecordTime& time) override {
     writer_.write(time.step, record.values());
   }
 
@@ -39,7 +39,7 @@ class TerminalSink : public Sink {
  public:
   TerminalSink(Progress& progress, int64_t total_steps)
       : progress_(progress), total_steps_(total_steps) {}
-  void write(const Record& record, const RecordTime& time) override {
+  void write(const RunRecord& record, const RecordTime& time) override {
     record.show(progress_, time, cat("step ", time.step, "/", total_steps_));
   }
 
@@ -65,7 +65,7 @@ std::unique_ptr<Sink> terminal_sink(Progress& progress, int64_t total_steps) {
   return std::make_unique<TerminalSink>(progress, total_steps);
 }
 
-void Recorder::record(const Record& record, const RecordTime& time) const {
+void Recorder::record(const RunRecord& record, const RecordTime& time) const {
   for (const std::unique_ptr<Sink>& sink : sinks_) sink->write(record, time);
 }
 

@@ -80,7 +80,7 @@ void warn_of_small_disk(const RunConfig& config, const fs::path& root, const Log
   if (!warning.empty()) log.warn(warning);
 }
 
-struct DivergenceRecord : Record {
+struct DivergenceRecord : RunRecord {
   explicit DivergenceRecord(const Divergence& found_in) : found(found_in) {}
   Divergence found;
 
@@ -172,7 +172,8 @@ void Run::Parts::make_state() {
   parallel.attach(*state);
   parallel.on_main("start", [&] {
     if (checkpoint) set_aside_newer(out_dir / "checkpoints", state->step);
-    write_text_file(out_dir / "config.yaml", dump_yaml(config, options.choices));
+    if (state->step < config.total_steps())  // else config.yaml says what was trained
+      write_text_file(out_dir / "config.yaml", dump_yaml(config, options.choices));
     return std::string();
   });
 }

@@ -100,8 +100,8 @@ void check_finite(const RunConfig& config, TrainState& state, const BatchSource&
   throw Divergence(bad_step, culprit,
                    cat("step ", bad_step, ": the loss or gradient isn't finite, first in ", culprit,
                        "; training stopped with the weights of step ", bad_step - 1,
-                       ". Resume from the last checkpoint with a lower optimizer.lr (now ",
-                       config.optimizer.lr, "), a longer warm-up, or train.grad_clip=1"));
+                       ". What helps: a lower optimizer.lr (now ", config.optimizer.lr,
+                       "), a longer warm-up, or train.grad_clip=1"));
 }
 
 void train(const RunConfig& config, TrainState& state, const BatchSource& batches,

@@ -1,4 +1,4 @@
-"""Checks the layers: which folder may include which, where torch may be, and the size of files and functions.
+"""Checks the layers: which folder may include which, where torch may be, types of one name, sizes of files and functions.
 
     check_layers.py ROOT        prints file:line for each break, and exits 1 if there is one
     check_layers.py --self-test
@@ -38,6 +38,23 @@ INCLUDE = re.compile(r'\s*#\s*include\s+(["<])([^">]+)[">]')
 TORCH = re.compile(r"(torch|ATen|c10)/")
 
 
+NAMESPACE = re.compile(r"namespace( [\w:]+)? \{")
+TYPE = re.compile(r"(?:template <.*> )?(?:class|struct|enum class) (\w+)(?: final)?(?: :[^:].*)?(?: \{.*)?$")
+
+
+def external_types(path):
+    """(qualified name, line number) of the types that a file defines outside of unnamed namespaces and other types."""
+    spaces = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        namespace, defined = NAMESPACE.match(line), TYPE.match(line)
+        if namespace:
+            spaces.append((namespace.group(1) or "").strip())
+        elif line.startswith("}  // namespace"):
+            spaces.pop()
+        elif defined and not line.endswith(";") and all(spaces):
+            yield "::".join([*spaces, defined.group(1)]), number
+
+
 def included_layer(path, target, quoted, root):
     """(folder, is_private) that an include reaches, or None for a library's header."""
     if target.startswith("fathom/"):
@@ -64,6 +81,8 @@ def check_include(path, layer, line, root):
     if layer in TORCH_FREE and TORCH.match(target) and name not in TORCH_ANYWAY:
         return f"{layer} is torch-free, but includes {target}"
     reached = included_layer(path, target, match.group(1) == '"', root)
+    if "/internal/" in target and path.is_relative_to(root / "include") and path.parent.name != "internal":
+        return f"a header that is installed includes one that isn't: {target}"
     if reached is None or reached[0] == layer:
         return None
     folder, private = reached
@@ -116,6 +135,7 @@ def check_file(path, layer, root):
 
 def check(root):
     """All breaks as "file:line: what"."""
+    defined = {}
     for top in (root / "include" / "fathom", root / "src"):
         for path in sorted(top.rglob("*")):
             if path.suffix not in (".h", ".cc", ".cu", ".cuh"):
@@ -129,6 +149,10 @@ def check(root):
                 continue
             for number, wrong in check_file(path, layer, root):
                 yield f"{name}:{number}: {wrong}"
+            for qualified, number in external_types(path):
+                if qualified in defined:
+                    yield f"{name}:{number}: {qualified} is defined in {defined[qualified]}, too: undefined behaviour"
+                defined[qualified] = f"{name}:{number}"
 
 
 def self_test():
@@ -141,7 +165,7 @@ def self_test():
         "include/fathom/base/shape.h": ("#include <torch/types.h>\n", []),
         "include/fathom/config/a.h": ('#include "fathom/base/a.h"\n#include "fathom/data/a.h"\n', [2]),
         "include/fathom/data/a.h": ('#include <ATen/Tensor.h>\n#include "fathom/config/a.h"\n', [1]),
-        "include/fathom/io/a.h": ('#include "fathom/train/a.h"\n#include "fathom/eval/a.h"\n', [2]),
+        "include/fathom/io/a.h": ('#include "fathom/train/a.h"\n#include "fathom/eval/a.h"\n', [1, 2]),
         "include/fathom/train/a.h": ('#include "fathom/io/a.h"\n', [1]),
         "src/eval/a.cc": ('#include "a.h"\n#include "model/private.h"\n#include "fathom/io/a.h"\n', [2, 3]),
         "src/eval/a.h": ("#include <torch/torch.h>\n", [1]),
@@ -154,6 +178,11 @@ def self_test():
         "src/kernels/cuda/a.cu": ('#include "fathom/model/a.h"\n' + function(MAX_FUNCTION_LINES + 1), [1, 2]),
         "src/kernels/cuda/a.cuh": ("// x\n" * (MAX_FILE_LINES + 1), [MAX_FILE_LINES + 1]),
         "src/elsewhere/a.cc": ("\n", [1]),
+        "include/fathom/base/internal/b.h": ("namespace fathom {\nstruct B {\n};\n}  // namespace fathom\n", []),
+        "include/fathom/base/c.h": ('#include "fathom/base/internal/b.h"\n#include "fathom/base/a.h"\n', [1]),
+        "src/base/b.cc": ('#include "fathom/base/internal/b.h"\nnamespace fathom {\nnamespace {\nstruct B {\n};\n'
+                          "}  // namespace\nclass C : public B {\n};\nstruct B;\n}  // namespace fathom\n", []),
+        "src/config/b.cc": ("namespace fathom {\nclass C {\n};\n}  // namespace fathom\n", [2]),
     }
     with tempfile.TemporaryDirectory() as name:
         root = pathlib.Path(name).resolve()

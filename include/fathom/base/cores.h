@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 namespace fathom {
 
@@ -16,5 +17,18 @@ int64_t num_threads(int64_t processes = 1);
 
 /// For the whole process, from the next piece of work on. @param threads at least 1
 void set_num_threads(int64_t threads);
+
+/// Keeps this thread, and those that it starts, to `num_threads()` cores while it lives: for a
+/// library whose number of threads has an influence on its result.
+class CoreLimit {
+ public:
+  CoreLimit();
+  ~CoreLimit();
+  CoreLimit(const CoreLimit&) = delete;
+  CoreLimit& operator=(const CoreLimit&) = delete;
+
+ private:
+  std::vector<int> before_;  // cores; empty: nothing was changed
+};
 
 }  // namespace fathom

@@ -16,6 +16,10 @@ struct CheckpointBytes {
   uint64_t total() const { return model + optimizer + other; }
 };
 
+/// Bytes that this user may still write to the file system of `path`, which may not exist yet.
+/// @throws DiskError
+uint64_t free_bytes(const std::filesystem::path& path);
+
 /// @param path a file or directory that exists or is to be made
 /// @throws DiskError if its file system has less than `bytes` free for this user
 void require_free_space(const std::filesystem::path& path, uint64_t bytes);

@@ -32,7 +32,7 @@ struct RunContext {
   Parallel& parallel;
 
   bool writes() const { return progress != nullptr; }
-  void record(const Record& record, const TrainState& state) const {
+  void record(const RunRecord& record, const TrainState& state) const {
     recorder.record(record, {state.step, state.tokens});
   }
 };

@@ -21,9 +21,9 @@ struct RecordTime {
 };
 
 /// Something that was found; each kind derives from it, beside the observer that finds it.
-class Record {
+class RunRecord {
  public:
-  virtual ~Record() = default;
+  virtual ~RunRecord() = default;
   /// "event" of the line in metrics.jsonl: train, eval, probe, sample, checkpoint or divergence.
   virtual std::string_view event() const = 0;
   /// The other values of that line; TensorBoard gets those that are numbers.
@@ -37,7 +37,7 @@ class Record {
 class Sink {
  public:
   virtual ~Sink() = default;
-  virtual void write(const Record& record, const RecordTime& time) = 0;
+  virtual void write(const RunRecord& record, const RecordTime& time) = 0;
   /// Makes what was written durable.
   virtual void sync() {}
 };
@@ -55,7 +55,7 @@ std::unique_ptr<Sink> terminal_sink(Progress& progress, int64_t total_steps);
 class Recorder {
  public:
   void add(std::unique_ptr<Sink> sink) { sinks_.push_back(std::move(sink)); }
-  void record(const Record& record, const RecordTime& time) const;
+  void record(const RunRecord& record, const RecordTime& time) const;
   /// Call it before a checkpoint is published: a resume then finds all records up to its step, also
   /// after a power cut.
   void sync() const;

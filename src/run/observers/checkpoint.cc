@@ -2,11 +2,12 @@
 
 #include "fathom/base/error.h"
 #include "fathom/io/checkpoint_directory.h"
+#include "fathom/io/disk_room.h"
 
 namespace fathom::observer {
 namespace {
 
-struct CheckpointRecord : Record {
+struct CheckpointRecord : RunRecord {
   std::string path;  ///< of the directory, in OUT/checkpoints
 
   std::string_view event() const override { return "checkpoint"; }
@@ -16,8 +17,8 @@ struct CheckpointRecord : Record {
 /// Saves every `interval` steps, when a signal asks for it, and at the end, and removes older
 /// checkpoints. Every rank has one: rank 0 writes, from what the others give it. A full disk during
 /// the run costs that checkpoint only: the run goes on and warns. At the end an older one makes
-/// room, then the optimizer's state is left out; where the model alone can't be written, it is an
-/// error.
+/// room, where that is enough, or else the optimizer's state is left out; where the model alone
+/// can't be written, it is an error.
 class Checkpoints : public Observer {
  public:
   explicit Checkpoints(const RunContext& run) : run_(run), config_(run.config.checkpoint) {}
@@ -88,20 +89,47 @@ class Checkpoints : public Observer {
       }
     };
     if (const auto saved = attempt(CheckpointParts::all)) return *saved;
-    try {
-      if (config_.keep_last > 1) keep_last(run_.checkpoints, config_.keep_last - 1, StopFlag());
-    } catch (const DiskError&) {  // then there is no more room than before
-    }
+    make_room(config_.keep_last - 1);
     // Once more in any case: not every error stays.
     if (const auto saved = attempt(CheckpointParts::all)) return *saved;
     const std::string why = problem;
-    const auto saved = attempt(CheckpointParts::model_only);
+    auto saved = attempt(CheckpointParts::model_only);
+    if (!saved) {
+      make_room(1);
+      saved = attempt(CheckpointParts::model_only);
+    }
     if (!saved) throw DiskError(problem);
+    // With the model safe, older ones may go where the whole then has room.
+    if (bytes_of_older(state.step) > 0 &&
+        free_bytes(run_.checkpoints) + bytes_of_older(state.step) >
+            checkpoint_bytes(run_.config, state.model->plan()).total()) {
+      make_room(1);
+      if (const auto whole = attempt(CheckpointParts::all)) return *whole;
+    }
     model_only_ = true;
     warn(cat(why, "; so ", saved->directory.string(),
              " holds the model alone: generate, eval and export read it, but no run can go on "
              "from it"));
     return *saved;
+  }
+
+  /// Removes all but the newest `count` checkpoints, of which at least one stays.
+  void make_room(int64_t count) const {
+    try {
+      keep_last(run_.checkpoints, std::max<int64_t>(count, 1), StopFlag());
+    } catch (const DiskError&) {  // then there is no more room than before
+    }
+  }
+
+  uint64_t bytes_of_older(int64_t step) const {
+    uint64_t bytes = 0;
+    std::error_code ignored;
+    for (const Checkpoint& checkpoint : find_checkpoints(run_.checkpoints)) {
+      if (checkpoint.step == step) continue;
+      for (const auto& file : std::filesystem::directory_iterator(checkpoint.directory, ignored))
+        bytes += file.file_size(ignored);
+    }
+    return bytes;
   }
 
   /// Whatever fails here, the checkpoint of `step` is saved.
@@ -117,9 +145,10 @@ class Checkpoints : public Observer {
   }
 
   void warn_of_gap(int64_t step, const DiskError& error) {
-    const std::string next = config_.interval == 0
-                                 ? std::string("the end")
-                                 : cat("step ", (step / config_.interval + 1) * config_.interval);
+    const int64_t next_step =
+        (step / std::max<int64_t>(config_.interval, 1) + 1) * config_.interval;
+    const bool at_end = config_.interval == 0 || next_step >= run_.config.total_steps();
+    const std::string next = at_end ? "the end" : cat("step ", next_step);
     warn(cat("no checkpoint of step ", step, ": ", error.what(),
              "; older ones are kept, and the next is tried at ", next));
   }

@@ -7,7 +7,7 @@
 namespace fathom::observer {
 namespace {
 
-struct EvalRecord : Record {
+struct EvalRecord : RunRecord {
   explicit EvalRecord(const Perplexity& found_in) : found(found_in) {}
   Perplexity found;
 

@@ -7,7 +7,7 @@
 namespace fathom::observer {
 namespace {
 
-struct ProbeRecord : Record {
+struct ProbeRecord : RunRecord {
   std::string name;
   Measurement found;
 

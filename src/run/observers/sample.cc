@@ -6,7 +6,7 @@
 namespace fathom::observer {
 namespace {
 
-struct SampleRecord : Record {
+struct SampleRecord : RunRecord {
   std::string prompt, text;
 
   std::string_view event() const override { return "sample"; }

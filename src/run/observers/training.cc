@@ -8,7 +8,7 @@
 namespace fathom::observer {
 namespace {
 
-struct TrainRecord : Record {
+struct TrainRecord : RunRecord {
   double loss = 0;
   double lr = 0;
   double gradient_norm = 0;

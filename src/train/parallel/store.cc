@@ -132,6 +132,24 @@ PeerError never_joined(const Launch& launch, milliseconds timeout, bool listenin
 
 }  // namespace
 
+namespace {
+
+/// LibTorch prints no errors while it lives, unless the environment asks for them.
+class QuietLibrary {
+ public:
+  QuietLibrary() {
+    if (std::getenv("TORCH_CPP_LOG_LEVEL") == nullptr) FLAGS_caffe2_log_level = c10::GLOG_FATAL;
+  }
+  ~QuietLibrary() { FLAGS_caffe2_log_level = before_; }
+  QuietLibrary(const QuietLibrary&) = delete;
+  QuietLibrary& operator=(const QuietLibrary&) = delete;
+
+ private:
+  int before_ = FLAGS_caffe2_log_level;
+};
+
+}  // namespace
+
 StorePointer connect_store(const Launch& given, milliseconds timeout, bool host,
                            const StopFlag& stop) {
   Launch launch = given;
@@ -152,6 +170,7 @@ StorePointer connect_store(const Launch& given, milliseconds timeout, bool host,
   if (!host && !wait_for_listener(launch, timeout, stop))
     throw never_joined(launch, timeout, listening);
   listening = true;
+  const QuietLibrary quiet;  // what it would print is said below
   try {
     const auto store = c10::make_intrusive<c10d::TCPStore>(launch.address, options);
     return c10::make_intrusive<c10d::PrefixStore>(cat("fathom/", launch.attempt), store);
