@@ -32,6 +32,30 @@ def check_trainer(trainer, train_llm, folder):
     assert abs(scored["val/loss"] - own) < 1e-4, (scored, own)
 
 
+def check_whole_run(program, folder):
+    """A run that is stopped and goes on is the run that wasn't, and its observer's state comes along."""
+    def train(out, steps):
+        words = {"data.train": folder / "text.txt", "data.tokenizer": folder / "tokenizer.model", "train.out_dir": folder / out,
+                 "data.cache_dir": folder / "cache"}
+        return run(program, steps, "smoke", *(word for entry in words.items() for word in entry))
+
+    straight = train("straight", 20)
+    train("halves", 8)
+    assert train("halves", 20) == straight and straight.startswith("lowest loss up to step 20: "), straight
+    for name in ("model", "optimizer"):
+        ours, theirs = (folder / out / "checkpoints" / "step-00000020" / f"{name}.safetensors"
+                        for out in ("halves", "straight"))
+        assert ours.read_bytes() == theirs.read_bytes(), name
+    shutil.rmtree(folder / "straight")
+    shutil.rmtree(folder / "halves")
+
+
+def check_readme():
+    """README shows a program that is compiled here."""
+    program = (HERE / "whole_run.cc").read_text()
+    assert f"```cpp\n{program}```" in (SOURCE / "README.md").read_text(), "README's program isn't whole_run.cc"
+
+
 def link(ninja, build, archives, target):
     """Links a program by the build's own command, with libraries that were compiled before."""
     for archive in archives:
@@ -41,8 +65,9 @@ def link(ninja, build, archives, target):
 
 
 def check_prefix(prefix):
-    """Only include/fathom is installed, and no file names the folder it was built in but for LibTorch."""
-    wanted = sorted(path.relative_to(SOURCE) for path in (SOURCE / "include" / "fathom").rglob("*.h"))
+    """Only include/fathom is installed, without what is internal; LibTorch alone is named by the folder of the build."""
+    wanted = sorted(path.relative_to(SOURCE) for path in (SOURCE / "include" / "fathom").rglob("*.h")
+                    if path.parent.name != "internal")
     found = sorted(path.relative_to(prefix) for path in (prefix / "include").rglob("*") if path.is_file())
     assert found == wanted, f"installed headers: {found}"
     for file in prefix.rglob("*.cmake"):
@@ -56,6 +81,7 @@ def main():
     parser.add_argument("--ninja", required=True)
     parser.add_argument("--build", required=True, type=pathlib.Path, help="Fathom's build folder, built")
     arguments = parser.parse_args()
+    check_readme()
     options = ["-G", "Ninja", f"-DCMAKE_MAKE_PROGRAM={arguments.ninja}", "-S", HERE, "-DCMAKE_BUILD_TYPE=Debug"]
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
@@ -68,16 +94,18 @@ def main():
         run(arguments.cmake, "--build", installed)
         run(installed / "errors")
         check_trainer(installed / "trainer", prefix / "bin" / "train-llm", folder)
+        check_whole_run(installed / "whole_run", folder)
 
         shutil.rmtree(prefix)
         sources = folder / "sources"
         run(arguments.cmake, "-B", sources, f"-DFATHOM_SOURCE={SOURCE}", *options)
         # All of Fathom was compiled before this test: only the programs are.
-        for program in ("errors", "trainer"):
+        for program in ("errors", "trainer", "whole_run"):
             run(arguments.ninja, "-C", sources, f"CMakeFiles/{program}.dir/{program}.cc.o")
             link(arguments.ninja, sources, sorted((arguments.build / "src").glob("*.a")), program)
         run(sources / "errors")
         check_trainer(sources / "trainer", arguments.build / "train-llm", folder)
+        check_whole_run(sources / "whole_run", folder)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,13 @@
 // A trainer of one's own: its placement, its loop and its probe over Fathom's blocks and loader.
 //
-//   trainer TEXT TOKENIZER.model OUT    ten steps; OUT is for train-llm eval, generate, diagnose
-#include <fathom/config/describe.h>
-#include <fathom/config/load.h>
-#include <fathom/data/loader.h>
-#include <fathom/data/prepare.h>
-#include <fathom/data/prepared.h>
+//   trainer TEXT TOKENIZER.model OUT           ten steps; OUT is for train-llm eval, generate,
+//   diagnose trainer TEXT TOKENIZER.model OUT STEPS     up to so many steps of a whole run, which
+//   goes on
 #include <fathom/diagnose/probe.h>
 #include <fathom/eval/perplexity.h>
-#include <fathom/io/checkpoint.h>
 #include <fathom/run/choices.h>
+#include <fathom/run/run_start.h>
+#include <fathom/train/trainer.h>
 
 #include <cmath>
 #include <iostream>
@@ -58,17 +56,6 @@ fathom::RunConfig small_config() {
   return config;
 }
 
-/// All rows once, not shuffled.
-fathom::BatchStream in_order(std::vector<fathom::TokenFile> files,
-                             const fathom::RunConfig& config) {
-  const auto loader = std::make_shared<fathom::EvaluationLoader>(std::move(files), config.data,
-                                                                 config.train.global_batch_size);
-  return [loader, next = int64_t{0}]() mutable -> std::optional<fathom::Batch> {
-    if (next == loader->num_batches()) return std::nullopt;
-    return loader->batch(next++);
-  };
-}
-
 /// One step of a loop of one's own. @returns the mean loss
 double step(fathom::TrainState& state, const fathom::Batch& batch) {
   const fathom::BatchTensors rows = fathom::to_device(batch, state.model->device());
@@ -83,35 +70,31 @@ double step(fathom::TrainState& state, const fathom::Batch& batch) {
   return loss.item<double>();
 }
 
-void run(const std::string& text, const std::string& tokenizer_path, const std::string& out) {
+/// A loop of one's own over the parts of a run.
+void run(const std::string& text, const std::string& tokenizer, const std::string& out) {
   fathom::RunConfig config = small_config();
   config.data.cache_dir = out + "/cache";
-  const auto tokenizer = fathom::Tokenizer::load(tokenizer_path);
+  config.data.train = config.data.validation = {text};
+  config.data.tokenizer = tokenizer;
   const fathom::StopFlag stop;
-  const auto files = [&] {  // the text is tokenized once, and then found in the cache
-    return fathom::prepared({text}, config.data, tokenizer, "prepare", fathom::Log(), stop);
-  };
-  const fathom::Loader loader(files(), config.data, config.train.global_batch_size);
+  const fathom::RunData data = fathom::load_data(config, fathom::Log(), stop);
+  const fathom::Loader loader(open_again(data.train), config.data, config.train.global_batch_size);
   fathom::TrainState state = fathom::make_train_state(
       config, fathom::resolve_plan(config.model, shrinking), torch::kCPU, /*start=*/true);
 
   while (state.step < config.total_steps())
     std::cout << "loss " << step(state, loader.batch(state.step)) << "\n";
 
+  const fathom::EvaluationLoader rows(open_again(data.validation), config.data,
+                                      config.train.global_batch_size);
   Growth growth;
-  std::cout << "growth "
-            << fathom::measure(state.model, growth, in_order(files(), config), stop).values
-            << "\nvalidation "
-            << evaluate_perplexity(state.model, in_order(files(), config), stop).loss << "\n";
+  std::cout << "growth " << measure(state.model, growth, batches_of(rows), stop).values
+            << "\nvalidation " << evaluate_perplexity(state.model, batches_of(rows), stop).loss
+            << "\n";
 
   const fathom::Choices choices = fathom::config_choices();
-  const fathom::SpecialTokens tokens{.bos = tokenizer.bos_id(), .eos = {*tokenizer.eos_id()}};
-  save_checkpoint(out + "/checkpoints", state,
-                  {.identity = {.config = fathom::effective_values(config, choices)},
-                   .choices = choices,
-                   .tokenizer = fathom::sentencepiece_files(tokenizer.bytes(), tokens,
-                                                            config.data.sequence_length),
-                   .tokens = tokens});
+  const fathom::RunIdentity identity = identity_of(config, choices, data, torch::kCPU);
+  save_checkpoint(out + "/checkpoints", state, checkpoint_content(config, data, identity, choices));
 }
 
 }  // namespace

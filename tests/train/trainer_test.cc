@@ -47,6 +47,7 @@ TrainState start(const RunConfig& config) {
 
 class Recorder : public Observer {
  public:
+  std::string name() const override { return "recorder"; }
   void on_step(const StepEvent& event) override {
     losses.push_back(event.result.loss.item<float>());
   }
@@ -142,13 +143,14 @@ TEST(Train, MovesEveryParameter) {
 }
 
 TEST(Train, StopsBeforeANonFiniteUpdateAndNamesTheLayer) {
-  RunConfig config = tiny_run();
-  config.log.interval = 4;
+  const RunConfig config = tiny_run();
   TrainState state = start(config);
   torch::Tensor after_second_step;
   class Breaker : public Observer {
    public:
     explicit Breaker(torch::Tensor& copy) : copy_(copy) {}
+    std::string name() const override { return "breaker"; }
+    bool reads(int64_t step) const override { return step == 4; }
     void on_step(const StepEvent& event) override {
       if (event.state.step != 2) return;
       const torch::NoGradGuard no_grad;
@@ -161,12 +163,15 @@ TEST(Train, StopsBeforeANonFiniteUpdateAndNamesTheLayer) {
     train(
         config, state, [](int64_t step) { return tiny_batch(step); }, {&breaker}, StopFlag());
     FAIL() << "training went on with a NaN";
-  } catch (const TrainingError& error) {
+  } catch (const Divergence& error) {
+    EXPECT_EQ(error.step(), 3);
+    EXPECT_EQ(error.place(), "layer 3, feed-forward");
     EXPECT_THAT(error.what(),
                 testing::HasSubstr(
                     "step 3: the loss or gradient isn't finite, first in layer 3, feed-forward"));
   }
   // Steps 3 and 4 ran on the device before the host looked, and changed nothing.
+  EXPECT_EQ(state.step, 4);
   EXPECT_TRUE(torch::equal(state.model->block(0)->mlp->down_proj->weight, after_second_step));
   EXPECT_EQ(state.optimizer.step_count().item<float>(), 2.0F);
 }
@@ -227,6 +232,7 @@ TEST(Train, EndsAsAfterASignalWhenOneComesInTheLastEvaluation) {
   TrainState state = start(config);
   class Evaluation : public Observer {
    public:
+    std::string name() const override { return "evaluation"; }
     void on_end(TrainState&, bool complete) override {
       if (complete) throw Interrupted(SIGINT);
     }
