@@ -81,8 +81,8 @@ std::string RunEnd::go_on(const std::string& overrides) const {
 /// What more steps than the run's `step` do to the learning rate, and the command for them.
 std::string RunEnd::train_longer(int64_t step) const {
   const int64_t total = std::max(step, config_.total_steps());
-  const auto rate = [&](int64_t step, int64_t steps) {
-    return learning_rate(config_.lr_scheduler, config_.optimizer.lr, step, steps);
+  const auto rate = [&](int64_t at, int64_t steps) {
+    return learning_rate(config_.lr_scheduler, config_.optimizer.lr, at, steps);
   };
   std::string key = "train.max_steps", longer = cat(2 * total);
   if (config_.train.max_tokens) {

@@ -69,7 +69,8 @@ TEST_F(Advice, FindsAKeyInAnotherSectionOrSpelling) {
   EXPECT_EQ(text("optimizr.lr"), "; did you mean 'optimizer.lr'?");
   EXPECT_EQ(text("train.max_step"), "; did you mean 'train.max_steps'?");
   EXPECT_EQ(text("interval"),
-            "; did you mean 'eval.interval', 'checkpoint.interval' or 'log.interval'?");
+            "; did you mean 'eval.interval', 'checkpoint.interval', 'log.interval' or "
+            "'sample.interval'?");
 }
 
 TEST_F(Advice, OffersNothingWhereNothingIsNear) {

@@ -33,6 +33,7 @@ inline Choices test_choices() {
              {"factor", "original_max_position_embeddings", "beta_fast", "beta_slow",
               "attention_factor", "mscale", "mscale_all_dim", "truncate"}}}},
           {"optimizer.name", {{"adam", {}}, {"adamw", {}}}},
+          {"probes[].name", {{"variance", {}}, {"other", {}}}},
           {"lr_scheduler.type",
            {{"cosine", {"warmup_steps", "min_lr_ratio"}},
             {"wsd", {"warmup_steps", "min_lr_ratio", "decay_steps"}},

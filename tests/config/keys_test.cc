@@ -148,6 +148,8 @@ TEST_F(Keys, AreRefusedWhereTheyHaveNoEffect) {
   for (const Key& key : keys_) {
     if (!key.field.has_effect || key.field.has_effect()) continue;
     std::string value = is_number(key.field) ? "2" : "true";
+    if (key.field.limits.at_most && *key.field.limits.at_most < 2) value = "1";
+    if (std::holds_alternative<std::vector<std::string>*>(key.field.value)) value = "[a]";
     if (!key.field.allowed.empty()) value = key.field.allowed.back();
     EXPECT_THAT(error_for(key, key.name, value),
                 AllOf(StartsWith(at(key) + key.field.path + " is " + value +
@@ -155,8 +157,8 @@ TEST_F(Keys, AreRefusedWhereTheyHaveNoEffect) {
                       HasSubstr("(it is ")));
     ++num_checked;
   }
-  // placement 10, rope 10, attention_output_bias, decay_steps
-  EXPECT_EQ(num_checked, 22U);
+  // placement 10, rope 10, attention_output_bias, decay_steps, sample 5
+  EXPECT_EQ(num_checked, 27U);
 }
 
 TEST_F(Keys, AreRefusedOnTheCommandLineByTheSameRules) {
