@@ -132,7 +132,7 @@ double logits_distance(Llama& one, Llama& other) {
 
 /// Saves the model and measures what is loaded: built by its own plan, as a resume does, and as any
 /// Llama runtime does, with the factors in the gains.
-void measure_saved(Llama& model, const ModelPlan& plan, const Choices& choices,
+void measure_saved(Llama& model, const ModelPlan& plan, const Choices& choices, const Log& log,
                    std::vector<CheckedValue>& all) {
   uint64_t bytes = 0;
   for (const torch::Tensor& parameter : model->parameters()) bytes += parameter.nbytes();
@@ -140,10 +140,8 @@ void measure_saved(Llama& model, const ModelPlan& plan, const Choices& choices,
   std::error_code failed;
   const uint64_t room = fs::space(fs::temp_directory_path(), failed).available;
   if (failed || room < 2 * bytes) {
-    all.push_back({"after save and load", "all of the above", "as before",
-                   cat("not measured: ", fs::temp_directory_path().string(), " lacks ",
-                       (2 * bytes) >> 20, " MiB"),
-                   true});
+    log.warn(cat("not measured: the model after save and load, for which ",
+                 fs::temp_directory_path().string(), " lacks ", (2 * bytes) >> 20, " MiB"));
     return;
   }
   save_model(scratch.path(), model, choices);
@@ -175,7 +173,7 @@ int run(Invocation& invocation) {
   std::vector<CheckedValue> measurements = check_model(
       model, plan, {.start_values = true, .max_layers = config.model.num_hidden_layers});
   measure_moved(model, plan, measurements);
-  measure_saved(model, plan, invocation.choices(), measurements);
+  measure_saved(model, plan, invocation.choices(), invocation.log(), measurements);
   invocation.print(invocation.has("json") ? json_text(to_json(measurements))
                                           : to_text(measurements));
   for (const std::string& warning : known_bad_pairings(config.model))

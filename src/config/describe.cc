@@ -174,6 +174,7 @@ std::vector<std::string> key_paths(const Choices& choices) {
   config.declare(fields);
   std::vector<std::string> paths;
   for (const Field& field : fields.all()) paths.push_back(field.path);
+  for (const SectionList& list : fields.lists()) paths.push_back(list.path);
   return paths;
 }
 

@@ -135,6 +135,7 @@ class Loader {
       }
       origins[field.path] = origin(field.path);
     }
+    for (const SectionList& list : fields_.lists()) origins[list.path] = origin(list.path);
     const bool is_complete = !has_errors();  // else a key that isn't set may be a misspelt one
     for (const std::string& broken : config_.inconsistencies()) {
       const std::string at = origin(broken.substr(0, broken.find_first_of(" ,")));
@@ -186,6 +187,7 @@ class Loader {
     list.resize(value.items.size());
     std::erase_if(settings_,
                   [&](const auto& entry) { return entry.first.starts_with(list.path + "."); });
+    settings_[list.path] = {where, layer_};
     declare();
     for (size_t i = 0; i < value.items.size(); ++i) {
       const std::string path = cat(list.path, ".", i);

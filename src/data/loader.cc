@@ -25,16 +25,19 @@ Slice slice_of(int64_t rows, const Shard& shard) {
 
 }  // namespace
 
+void require_even_split(int64_t global_batch_size, int64_t world_size) {
+  if (global_batch_size % world_size != 0)
+    throw ConfigError(cat("train.global_batch_size is ", global_batch_size,
+                          "; it must be a multiple of the number of processes (", world_size, ")"));
+}
+
 Loader::Loader(std::vector<TokenFile> files, const DataConfig& config, int64_t global_batch_size,
                Shard shard)
     : rows_(std::move(files), config),
       seed_(static_cast<uint64_t>(config.shuffle_seed)),
       global_batch_size_(global_batch_size),
       shard_(shard) {
-  if (global_batch_size % shard.world_size != 0)
-    throw ConfigError(cat("train.global_batch_size is ", global_batch_size,
-                          "; it must be a multiple of the number of processes (", shard.world_size,
-                          ")"));
+  require_even_split(global_batch_size, shard.world_size);
 }
 
 uint64_t Loader::row_at(uint64_t position) const {

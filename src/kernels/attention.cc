@@ -58,8 +58,12 @@ struct CausalAttention : torch::autograd::Function<CausalAttention> {
             .transpose(1, 2);
     const torch::Tensor log_sum =
         torch::empty({shape.batch, shape.heads, shape.length}, q.options());
-    const AttentionForward a{shape,      rows_of(q),   rows_of(k),
-                             rows_of(v), rows_of(out), log_sum.data_ptr<float>()};
+    const AttentionForward a{.shape = shape,
+                             .query = rows_of(q),
+                             .key = rows_of(k),
+                             .value = rows_of(v),
+                             .out = rows_of(out),
+                             .log_sum = log_sum.data_ptr<float>()};
     const AttentionTiles tiles = attention_tiles().front();
     for_each_head(shape, q.options(), [&](int64_t begin, int64_t end, float* scratch) {
       tiles.forward(a, begin, end, scratch);
@@ -80,16 +84,16 @@ struct CausalAttention : torch::autograd::Function<CausalAttention> {
     const torch::Tensor grad_q = heads_at(grad, 0, heads, shape.channels);
     const torch::Tensor grad_k = heads_at(grad, heads, key_heads, shape.channels);
     const torch::Tensor grad_v = heads_at(grad, heads + key_heads, key_heads, shape.channels);
-    const AttentionBackward a{shape,
-                              rows_of(q),
-                              rows_of(k),
-                              rows_of(v),
-                              rows_of(out),
-                              saved[4].data_ptr<float>(),
-                              rows_of(grad_out),
-                              rows_of(grad_q),
-                              rows_of(grad_k),
-                              rows_of(grad_v)};
+    const AttentionBackward a{.shape = shape,
+                              .query = rows_of(q),
+                              .key = rows_of(k),
+                              .value = rows_of(v),
+                              .out = rows_of(out),
+                              .log_sum = saved[4].data_ptr<float>(),
+                              .grad_out = rows_of(grad_out),
+                              .grad_query = rows_of(grad_q),
+                              .grad_key = rows_of(grad_k),
+                              .grad_value = rows_of(grad_v)};
     const AttentionTiles tiles = attention_tiles().front();
     for_each_head(shape, q.options(), [&](int64_t begin, int64_t end, float* scratch) {
       tiles.backward(a, begin, end, scratch);

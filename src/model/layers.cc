@@ -29,6 +29,8 @@ NormImpl::NormImpl(const NormPlan& plan, int64_t dim, double eps,
                    const torch::TensorOptions& options)
     : weight(register_parameter("weight", torch::ones({dim}, options))), plan_(plan), eps_(eps) {
   if (plan.kind == NormKind::layer) bias = register_parameter("bias", torch::zeros({dim}, options));
+  if (plan.kind == NormKind::group)
+    group_ones_ = torch::ones({dim / plan.groups}, options.requires_grad(false));
   if (plan.kind == NormKind::dyt)
     alpha = register_parameter("alpha", torch::full({1}, plan.alpha, options));
   if (dim % plan.groups != 0)
@@ -43,8 +45,7 @@ torch::Tensor NormImpl::forward(const torch::Tensor& x, double scale) const {
       return at::layer_norm(x, weight.sizes(), cast(weight) * scale, cast(bias) * scale, eps_);
     case NormKind::group: {
       const torch::Tensor grouped = x.unflatten(-1, {plan_.groups, x.size(-1) / plan_.groups});
-      const torch::Tensor ones = torch::ones({grouped.size(-1)}, weight.options());
-      return rms_norm(grouped, ones, eps_, scale).flatten(-2) * cast(weight);
+      return rms_norm(grouped, group_ones_, eps_, scale).flatten(-2) * cast(weight);
     }
     case NormKind::dyt:
       return cast(weight) * scale * torch::tanh(cast(alpha) * x);

@@ -114,7 +114,8 @@ torch::Tensor document_mask(const torch::Tensor& document_BT) {
 PendingSum LlamaImpl::run_block(int64_t index, const PendingSum& x_BTD,
                                 const AttentionContext& context, BlockTrace* trace) {
   Block block = blocks_[static_cast<size_t>(index)];
-  if (!activation_checkpointing_ || !torch::GradMode::is_enabled())
+  // A trace is asked for what a recomputed block forgets.
+  if (!activation_checkpointing_ || !torch::GradMode::is_enabled() || trace != nullptr)
     return block->advance(x_BTD, context, trace);
   return {recompute_in_backward(
       [block, context](const torch::Tensor& x) mutable { return block(x, context); },

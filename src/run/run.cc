@@ -273,10 +273,7 @@ void Run::train() {
 }
 
 RunConfig config_of_rank(RunConfig config, const Launch& launch) {
-  if (config.train.global_batch_size % launch.world_size != 0)
-    throw ConfigError(cat("train.global_batch_size is ", config.train.global_batch_size,
-                          "; it must be a multiple of the number of processes (", launch.world_size,
-                          ")"));
+  require_even_split(config.train.global_batch_size, launch.world_size);
   if (launch.world_size > 1 && !config.train.threads)
     config.train.threads = num_threads(launch.local_world_size);
   return config;

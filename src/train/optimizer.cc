@@ -73,15 +73,15 @@ void Optimizer::step(const torch::Tensor& lr, const torch::Tensor& gradient_divi
                      const torch::Tensor& skip) {
   RECORD_USER_SCOPE("optimizer");
   const torch::NoGradGuard no_grad;
-  step_count_ += 1;
-  update(decayed_, config_.weight_decay, lr, gradient_divisor, skip);
-  update(not_decayed_, 0.0, lr, gradient_divisor, skip);
-  step_count_ -= skip;
+  const torch::Tensor step = step_count_ + 1;
+  update(decayed_, config_.weight_decay, lr, step, gradient_divisor, skip);
+  update(not_decayed_, 0.0, lr, step, gradient_divisor, skip);
+  step_count_ += 1 - skip;
 }
 
 void Optimizer::update(const std::vector<size_t>& group, double weight_decay,
-                       const torch::Tensor& lr, const torch::Tensor& gradient_divisor,
-                       const torch::Tensor& skip) {
+                       const torch::Tensor& lr, const torch::Tensor& step,
+                       const torch::Tensor& gradient_divisor, const torch::Tensor& skip) {
   AdamTensors tensors;
   for (const size_t i : group) {
     tensors.parameters.push_back(states_[i].parameter);
@@ -96,7 +96,7 @@ void Optimizer::update(const std::vector<size_t>& group, double weight_decay,
              .weight_decay = weight_decay,
              .decoupled_decay = decoupled_decay_,
              .stochastic_rounding = config_.stochastic_rounding},
-            tensors, lr, step_count_, gradient_divisor, skip);
+            tensors, lr, step, gradient_divisor, skip);
 }
 
 }  // namespace fathom

@@ -36,6 +36,7 @@ TEST_F(SectionList, IsReadFromYamlJsonAndTheCommandLine) {
   EXPECT_EQ(loaded.config.probes[1].name, "other");
   EXPECT_EQ(loaded.config.probes[1].tokens, 7);
   EXPECT_EQ(loaded.config.probes[1].interval, ProbeConfig().interval);
+  EXPECT_EQ(loaded.origins.at("probes"), path + ":3");
   EXPECT_EQ(loaded.origins.at("probes.0.interval"), path + ":5");
   EXPECT_EQ(loaded.origins.at("probes.1.interval"), "default");
   EXPECT_EQ(load(path, {{"probes.1.tokens", "9"}}).config.probes[1].tokens, 9);

@@ -18,6 +18,9 @@ struct Shard {
   int64_t world_size = 1;
 };
 
+/// @throws ConfigError if so many ranks can't share a batch evenly
+void require_even_split(int64_t global_batch_size, int64_t world_size);
+
 /// Shuffled batches without end. A pure function of (files, config, step): the global batch is the
 /// same for any number of ranks, and a resumed run goes on exactly where it was.
 class Loader {

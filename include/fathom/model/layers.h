@@ -57,6 +57,7 @@ class NormImpl : public torch::nn::Module {
   torch::Tensor alpha;   ///< of `dyt`: [1], starts at the plan's alpha
 
  private:
+  torch::Tensor group_ones_;  // the gain within a group; no parameter
   NormPlan plan_;
   double eps_;
 };

@@ -69,7 +69,8 @@ class Optimizer {
 
  private:
   void update(const std::vector<size_t>& group, double weight_decay, const torch::Tensor& lr,
-              const torch::Tensor& gradient_divisor, const torch::Tensor& skip);
+              const torch::Tensor& step, const torch::Tensor& gradient_divisor,
+              const torch::Tensor& skip);
 
   OptimizerConfig config_;
   bool decoupled_decay_;
