@@ -175,12 +175,11 @@ def repaired_by_their_own_advice(runs, prepared):
     repair("twice.txt.gz", gzip.compress(gzip.compress(text.encode())), "twice.txt.gz")
     repair("twice2.txt.gz.gz", gzip.compress(gzip.compress(text.encode())), "twice2.txt.gz")
     repair("packed16.txt.gz", gzip.compress(text.encode("utf-16")), "packed16.txt")
-    for name, mode in (("tar.txt", "w"), ("tar.txt.gz", "w:gz")):
+    for name, mode in (("tar.txt", "w"), ("packed_tar.txt.gz", "w:gz")):
         archive = runs.folder / "archive"
         with tarfile.open(archive, mode) as tar:
             tar.add(runs.text, "inner.txt")
-        repair(name, archive.read_bytes(), "tar.txt.folder")
-        shutil.rmtree(runs.folder / "tar.txt.folder")
+        repair(name, archive.read_bytes(), name.removesuffix(".gz") + ".folder")
     if shutil.which("xz"):
         import lzma
         repair("a.txt.xz", lzma.compress(text.encode()), "a.txt.gz")
