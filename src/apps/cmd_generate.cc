@@ -6,6 +6,7 @@
 #include "fathom/hugging_face/model_files.h"
 #include "fathom/run/checkpoint.h"
 #include "fathom/runtime/device.h"
+#include "fathom/tokenizer/tokenizer_files.h"
 
 namespace fathom {
 namespace {
@@ -24,6 +25,9 @@ int run(Invocation& invocation) {
                     invocation.log());
   Llama model = load_model(directory, device, torch::kFloat32, invocation.choices());
   const Tokenizer tokenizer = load_tokenizer(directory);
+  if (const auto keys = unfollowed_generation_keys(directory); !keys.empty())
+    invocation.log().warn(cat((directory / "generation_config.json").string(),
+                              ": these keys are not followed: ", join(keys)));
   check_vocabulary(tokenizer, model->config().vocab_size);
   const std::string prompt = invocation.text("prompt", "");
   DataConfig of_run;

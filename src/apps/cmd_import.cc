@@ -10,6 +10,7 @@
 #include "fathom/hugging_face/model_files.h"
 #include "fathom/io/checkpoint_directory.h"
 #include "fathom/runtime/device.h"
+#include "fathom/tokenizer/tokenizer_files.h"
 
 namespace fathom {
 namespace {
@@ -42,8 +43,9 @@ struct WeightType {
 constexpr std::array kWeightTypes{WeightType{"bf16", torch::kBFloat16},
                                   WeightType{"fp32", torch::kFloat32}};
 
-int report(Invocation& invocation, const CopiedModel& copied) {
-  warn_of_read_over(invocation.arguments()[0], copied.source, invocation.log());
+int report(Invocation& invocation, const std::filesystem::path& directory,
+           const CopiedModel& copied) {
+  warn_of_read_over(directory, copied.source, invocation.log());
   const std::string& placement = copied.source.model.norm.placement;
   if (copied.gains_folded)
     invocation.log().info(
@@ -73,10 +75,12 @@ int run_import(Invocation& invocation) {
     if (!override.path.starts_with("model."))
       throw ConfigError(cat(override.path, " is no key of the model; only model.KEY=VALUE counts"));
   }
-  warn_of_edits(invocation.arguments()[0], invocation.log());
-  return report(invocation,
-                copy_model(invocation.arguments()[0], output, {.overrides = invocation.overrides()},
-                           invocation.choices(), invocation.stop()));
+  const auto directory = find_model(invocation.arguments()[0], invocation.stop(), invocation.log());
+  const CopiedModel copied = copy_model(directory, output, {.overrides = invocation.overrides()},
+                                        invocation.choices(), invocation.stop());
+  if (const std::string missing = missing_tokenizer(output); !missing.empty())
+    invocation.log().warn(missing);
+  return report(invocation, directory, copied);
 }
 
 int run_export(Invocation& invocation) {
@@ -94,7 +98,7 @@ int run_export(Invocation& invocation) {
     for (const std::string& warning : tokenizer_warnings(tokenizer.mapped(), "tokenizer.model"))
       invocation.log().warn(warning);
   }
-  return report(invocation,
+  return report(invocation, directory,
                 copy_model(directory, output, options, invocation.choices(), invocation.stop()));
 }
 
@@ -103,7 +107,7 @@ int run_export(Invocation& invocation) {
 Command import_command() {
   return {.name = "import",
           .summary = "takes in a Hugging Face model: Llama, Mistral, Qwen2, Qwen3, OLMo 2",
-          .usage = "HF_DIR --output DIR [model.KEY=VALUE...] [--json]",
+          .usage = "DIR --output DIR [model.KEY=VALUE...] [--json]",
           .example =
               "train-llm import Qwen2.5-0.5B --output qwen\n"
               "  train-llm import lns-1b --output lns model.norm.placement=lns",

@@ -59,10 +59,12 @@ Json prepare_text_files(Invocation& invocation) {
   options.read = read_options(invocation);
   options.add_bos = invocation.has("add-bos");
   const std::vector<DataFile> files = find_files(invocation.arguments(), &invocation.log());
+  require_text(files);  // before a folder is made
   make_directories(folder);
   Progress progress("prepare", static_cast<double>(total_bytes(files)));
   const TokenFileInfo info =
       prepare(files, tokenizer, options, folder / kOutputName, &progress, invocation.stop());
+  warn_of_gaps(info, "prepare", invocation.log());
   return Json::array({facts_of("data", folder / kOutputName, info)});
 }
 

@@ -26,6 +26,7 @@ std::vector<Flag> with_read_flags(std::vector<Flag> flags) {
 }
 
 ReadOptions read_options(const Invocation& invocation, ReadOptions options) {
+  options.names = SettingNames::flags;
   options.text_field = invocation.text("text-field", options.text_field);
   options.on_missing_text =
       one_of(invocation, "on-missing-text", options.on_missing_text, {"error", "skip"});

@@ -44,8 +44,8 @@ ModelOnText load_model_on_text(const Invocation& invocation, const std::vector<s
       text_settings(invocation, directory, tokenizer, longest_context(model->config()));
   data.validation_tokens = tokens;
   data.cache_dir = invocation.text("cache-dir", data.cache_dir);
-  std::vector<TokenFile> files =
-      prepared(inputs, data, tokenizer, "prepare", invocation.log(), invocation.stop());
+  std::vector<TokenFile> files = prepared(inputs, data, tokenizer, "prepare", invocation.log(),
+                                          invocation.stop(), SettingNames::flags);
   const int64_t rows = invocation.integer("batch-size", 8, 1, 1 << 20);
   EvaluationLoader loader(std::move(files), data, rows);
   return {directory, std::move(model), std::move(data), std::move(loader)};

@@ -45,7 +45,7 @@ void InitConfig::declare(Fields& f) {
 
 void RopeScalingConfig::declare(Fields& f) {
   f.choice("rope_type", rope_type, "how the rotary frequencies are stretched");
-  f.option_of({"rope_type"}, "factor", &factor, "by how much the context grows", {.at_least = 1});
+  f.option_of({"rope_type"}, "factor", &factor, "by how much the context grows", {.above = 0});
   f.option_of({"rope_type"}, "low_freq_factor", &low_freq_factor,
               "wavelengths above original_max_position_embeddings / this are stretched in full",
               {.above = 0});

@@ -58,17 +58,17 @@ class LeftOut {
   void add(const fs::path& path, const std::string& reason) { reasons_.emplace(path, reason); }
 
   /// "3 files: notes.docx (a Word document), ..."; "" for none.
-  std::string text() const {
-    constexpr size_t kShown = 4;
+  /// @param most that are named
+  std::string text(size_t most) const {
     std::string names;
     size_t shown = 0;
     for (const auto& [path, reason] : reasons_) {
-      if (shown++ == kShown) break;
+      if (shown++ == most) break;
       names += cat(names.empty() ? "" : ", ", path.lexically_relative(folder_).string(), " (",
                    reason, ")");
     }
     if (reasons_.empty()) return "";
-    const size_t more = reasons_.size() - std::min(reasons_.size(), kShown);
+    const size_t more = reasons_.size() - std::min(reasons_.size(), most);
     return cat(grouped(static_cast<int64_t>(reasons_.size())),
                reasons_.size() == 1 ? " file: " : " files: ", names,
                more == 0 ? "" : cat(", and ", grouped(static_cast<int64_t>(more)), " more"));
@@ -198,7 +198,7 @@ std::vector<DataFile> without_repetition(std::vector<DataFile> files, LeftOut& l
 
 /// @param what names the search in a message: "the folder text"
 [[noreturn]] void fail_without_files(const std::string& what, const LeftOut& left_out) {
-  const std::string others = left_out.text();
+  const std::string others = left_out.text(/*most=*/4);
   const std::string repair = left_out.repair();
   throw DataError(cat(what, " of a known format (", join(known_extensions(), " "), ")",
                       others.empty() ? "" : "; left out " + others,
@@ -261,6 +261,9 @@ DataFile named_file(const fs::path& path) {
             ", which Fathom doesn't read; repair it: ", repair_command(*foreign, path)));
   const std::string bare =
       file.compression == nullptr ? path.string() : fs::path(path).replace_extension().string();
+  if (file.compression != nullptr && classify(bare).compression != nullptr)
+    throw DataError(cat(path.string(), " is packed twice; repair it: ", file.compression->unpack,
+                        " ", path.string()));
   const std::string packing = path.string().substr(bare.size());
   throw DataError(cat(path.string(), " has no known extension; allowed: ",
                       join(known_extensions(), " "), "; if it is text, name it ", bare, ".txt",
@@ -290,7 +293,7 @@ std::vector<DataFile> find_files(const std::vector<std::string>& patterns, const
                           error ? error.message() : "No such file or directory",
                           "; name files, folders or globs (*, ?, [abc], **)"));
     }
-    if (const std::string others = left_out.text(); log != nullptr && !others.empty())
+    if (const std::string others = left_out.text(/*most=*/500); log != nullptr && !others.empty())
       log->warn(cat(pattern, ": left out ", others, "; a file that is named itself is read"));
     std::sort(found.begin(), found.end(),
               [](const DataFile& a, const DataFile& b) { return a.path < b.path; });

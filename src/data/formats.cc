@@ -55,7 +55,14 @@ auto take_extension(const Table& table, std::string_view& name) -> decltype(tabl
 
 ReadOptions ReadOptions::from(const DataConfig& config) {
   return {config.text_field, config.on_missing_text, config.on_invalid_utf8,
-          config.max_document_bytes};
+          config.max_document_bytes, SettingNames::keys};
+}
+
+std::string ReadOptions::setting(std::string_view key, std::string_view value) const {
+  if (names == SettingNames::keys) return cat("data.", key, value.empty() ? "" : "=", value);
+  std::string flag(key);
+  std::replace(flag.begin(), flag.end(), '_', '-');
+  return cat("--", flag, value.empty() ? "" : " ", value);
 }
 
 std::vector<FormatInfo> list_formats() {
@@ -90,13 +97,24 @@ DataFile classify(const std::filesystem::path& path) {
 std::unique_ptr<ByteSource> open_source(const DataFile& file) {
   std::unique_ptr<ByteSource> source = std::make_unique<FileSource>(file.path);
   if (file.compression != nullptr)
-    source = file.compression->open(checked(std::move(source), file.path, file.compression),
-                                    file.path.string());
-  return checked(std::move(source), file.path, nullptr);
+    source = file.compression->open(
+        checked(std::move(source), file.path, file.compression, Stage::packed), file.path.string());
+  return checked(std::move(source), file.path, file.compression, Stage::text);
+}
+
+void require_text(const std::vector<DataFile>& files) {
+  for (const DataFile& file : files) {
+    if (!file.is_token_file()) continue;
+    const FileSource refuses_pointers(file.path);
+    throw DataError(
+        cat(file.path.string(), " is a token file, and text is needed here; name text ",
+            "files alone (data.train, eval and diagnose take token files as they are)"));
+  }
 }
 
 std::unique_ptr<RecordReader> open_records(const DataFile& file, const ReadOptions& options,
                                            const CutFunction& cut) {
+  require_text({file});
   return file.format->open({file, options, cut});
 }
 
@@ -108,13 +126,13 @@ std::string where(const DataFile& file, uint64_t line) {
   return cat(file.path.string(), ":", line);
 }
 
-void throw_invalid_utf8(const DataFile& file, uint64_t line, uint64_t byte_in_line, char bad) {
+void throw_invalid_utf8(const DataFile& file, uint64_t line, uint64_t byte_in_line, char bad,
+                        const ReadOptions& options) {
   constexpr std::string_view kHex = "0123456789ABCDEF";
   const auto byte = static_cast<unsigned char>(bad);
   throw DataError(cat(where(file, line), ":", byte_in_line, ": invalid UTF-8 (byte 0x",
-                      kHex[byte >> 4], kHex[byte & 15],
-                      "); convert the file to UTF-8, or set data.on_invalid_utf8 to replace or "
-                      "skip"));
+                      kHex[byte >> 4], kHex[byte & 15], "); convert the file to UTF-8, or set ",
+                      options.setting("on_invalid_utf8"), " to replace or skip"));
 }
 
 std::string apply_utf8_policy(const DataFile& file, Record& record, std::string text,
@@ -131,7 +149,7 @@ std::string apply_utf8_policy(const DataFile& file, Record& record, std::string 
     record.replacements += append_replacing(text, valid);
     return valid;
   }
-  throw_invalid_utf8(file, record.line, scan.valid + 1, text[scan.valid]);
+  throw_invalid_utf8(file, record.line, scan.valid + 1, text[scan.valid], options);
 }
 
 }  // namespace fathom

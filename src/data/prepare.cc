@@ -144,7 +144,9 @@ class DocumentWriter {
                    "each document ends with it: name one of its tokens as eos_token in "
                    "tokenizer_config.json beside tokenizer.model or tokenizer.json, or train "
                    "another (train-llm tokenizer train)");
-    if (options.add_bos) bos_ = special(tokenizer.bos_id(), "BOS", "set data.add_bos to false");
+    const char* no_bos = options.read.names == SettingNames::keys ? "set data.add_bos to false"
+                                                                  : "don't ask for it by --add-bos";
+    if (options.add_bos) bos_ = special(tokenizer.bos_id(), "BOS", no_bos);
   }
 
   void write(const TokenResult& result) {
@@ -221,6 +223,7 @@ uint64_t total_bytes(const std::vector<DataFile>& files) {
 TokenFileInfo prepare(const std::vector<DataFile>& files, const Tokenizer& tokenizer,
                       const PrepareOptions& options, const std::filesystem::path& output,
                       Progress* progress, const StopFlag& stop) {
+  require_text(files);
   TokenFileWriter file(output, tokenizer.vocab_size(), tokenizer.checksum());
   DocumentWriter writer(file, tokenizer, options, files.size());
   JobReader reader(files, options.read,
@@ -251,6 +254,15 @@ TokenFileInfo prepare(const std::vector<DataFile>& files, const Tokenizer& token
   pipeline.run(stop);
   check_documents(files, writer);
   return file.publish(writer.notes());
+}
+
+void warn_of_gaps(const TokenFileInfo& info, const std::string& title, const Log& log) {
+  if (info.empty_documents > 0)
+    log.warn(cat(title, ": left out ", info.empty_documents, " documents without text"));
+  if (info.skipped_documents > 0)
+    log.warn(cat(title, ": left out ", info.skipped_documents, " documents with invalid UTF-8"));
+  if (info.replacements > 0)
+    log.warn(cat(title, ": put U+FFFD in ", info.replacements, " places of invalid UTF-8"));
 }
 
 }  // namespace fathom

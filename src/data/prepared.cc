@@ -129,12 +129,13 @@ TokenFile open_whole(const fs::path& path, bool hold_open, ChecksumMemory& memor
 
 TokenFile prepared_text(const std::vector<DataFile>& files, const DataConfig& config,
                         const Tokenizer& tokenizer, const std::string& title, const Log& log,
-                        const StopFlag& stop) {
+                        const StopFlag& stop, SettingNames names) {
   tokenizer.require_text();
   const fs::path cache_dir = resolve_output(config.cache_dir);
   make_directories(cache_dir);
   remove_temporaries(cache_dir, [](std::string_view name) { return name.ends_with(".tokens"); });
-  const PrepareOptions options = PrepareOptions::from(config);
+  PrepareOptions options = PrepareOptions::from(config);
+  options.read.names = names;
   ChecksumMemory memory(cache_dir);
   const std::string key = cache_key(
       files, options, tokenizer, [&](const fs::path& path) { return memory.checksum(path, stop); });
@@ -159,25 +160,16 @@ TokenFile prepared_text(const std::vector<DataFile>& files, const DataConfig& co
   return TokenFile::open(path);
 }
 
-/// What was left out is said each time the data is used.
-void warn_of_gaps(const TokenFile& file, const std::string& title, const Log& log) {
-  const TokenFileInfo& info = file.info();
-  if (info.empty_documents > 0)
-    log.warn(cat(title, ": left out ", info.empty_documents, " documents without text"));
-  if (info.skipped_documents > 0)
-    log.warn(cat(title, ": left out ", info.skipped_documents, " documents with invalid UTF-8"));
-  if (info.replacements > 0)
-    log.warn(cat(title, ": put U+FFFD in ", info.replacements, " places of invalid UTF-8"));
-}
-
 }  // namespace
 
-void check_tokenizer(const TokenFile& file, const Tokenizer& tokenizer) {
+void check_tokenizer(const TokenFile& file, const Tokenizer& tokenizer, SettingNames names) {
   if (file.info().tokenizer_checksum != tokenizer.checksum())
     throw DataError(cat(file.path().string(), " was made with another tokenizer (sha256 ",
                         file.info().tokenizer_checksum.substr(0, 12), "...) than ",
                         tokenizer.name(), " (", tokenizer.checksum().substr(0, 12),
-                        "...); prepare its text again, or set data.tokenizer to the other one"));
+                        "...); prepare its text again, or ",
+                        names == SettingNames::keys ? "set data.tokenizer to the other one"
+                                                    : "name a model that has the other one"));
 }
 
 bool is_quick_to_prepare(const DataConfig& config, const Tokenizer& tokenizer) {
@@ -201,7 +193,7 @@ bool is_quick_to_prepare(const DataConfig& config, const Tokenizer& tokenizer) {
 
 std::vector<TokenFile> prepared(const std::vector<std::string>& inputs, const DataConfig& config,
                                 const Tokenizer& tokenizer, const std::string& title,
-                                const Log& log, const StopFlag& stop) {
+                                const Log& log, const StopFlag& stop, SettingNames names) {
   std::vector<DataFile> text;
   std::vector<TokenFile> files;
   const std::vector<DataFile> found = find_files(inputs, &log);
@@ -215,11 +207,11 @@ std::vector<TokenFile> prepared(const std::vector<std::string>& inputs, const Da
   }
   memory.save(log);
   if (!text.empty())
-    files.insert(files.begin(), prepared_text(text, config, tokenizer, title, log, stop));
+    files.insert(files.begin(), prepared_text(text, config, tokenizer, title, log, stop, names));
   if (files.empty()) throw DataError(cat(title, ": no data files are given"));
   for (const TokenFile& file : files) {
-    check_tokenizer(file, tokenizer);
-    warn_of_gaps(file, title, log);
+    check_tokenizer(file, tokenizer, names);
+    warn_of_gaps(file.info(), title, log);  // each time the data is used
   }
   return files;
 }

@@ -85,9 +85,8 @@ std::vector<std::string> sample_lines(const std::vector<DataFile>& files,
                                       const StopFlag& stop) {
   LineSample sample(static_cast<uint64_t>(options.sample_bytes));
   uint64_t bytes_before = 0;
+  require_text(files);
   for (const DataFile& file : files) {
-    if (file.is_token_file())
-      throw DataError(cat(file.path.string(), " is a token file; a tokenizer is trained on text"));
     const std::unique_ptr<RecordReader> records = open_records(file, options.read, cut_anywhere);
     for (Record record; records->next(record);) {
       stop.check();

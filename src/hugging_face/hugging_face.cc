@@ -183,7 +183,11 @@ void write_hugging_face_files(const std::filesystem::path& directory,
   files.emplace("generation_config.json", generation_config_json(description.tokens));
   if (family_of(description.form, description.model, description.model_type) == nullptr)
     files["modeling_fathom.py"] = modeling_code();
-  for (const auto& [name, content] : files) write_text_file(directory / name, content);
+  for (const auto& [name, content] : files) {
+    const std::filesystem::path path = directory / name;
+    if (path.parent_path() != directory) make_directories(path.parent_path());
+    write_text_file(path, content);
+  }
 }
 
 void warn_of_read_over(const std::filesystem::path& directory, const SavedModelConfig& saved,

@@ -46,7 +46,6 @@ void check_supported(const Json& config, const Family& family) {
   const std::vector<Neutral> rows = {
       {"hidden_act", {"silu", "swish"}, "only \"silu\" is supported"},
       {"is_causal", {true}, "only true is supported"},
-      {"partial_rotary_factor", {1.0}, "only 1.0 is supported"},
       {"quantization_config",
        {},
        "quantized weights aren't supported: load the model in transformers, call its dequantize() "
@@ -63,6 +62,21 @@ void check_supported(const Json& config, const Family& family) {
   const Json mlp_bias = value_of(config, "mlp_bias");
   if (family.model_type == "llama" && !mlp_bias.is_null() && mlp_bias != false)
     refuse("mlp_bias", mlp_bias, "only false is supported");
+}
+
+/// transformers refuses null for keys that have a default.
+void refuse_nulls(const Json& config, const Family& family) {
+  std::vector<std::string_view> may_be_null(kRequiredKeys.begin(), kRequiredKeys.end());
+  may_be_null.insert(may_be_null.end(), {"num_key_value_heads", "head_dim"});
+  if (family.bias != BiasRule::by_key) may_be_null.emplace_back("attention_bias");
+  std::vector<std::string> keys(kSameKeys.begin(), kSameKeys.end());
+  keys.insert(keys.end(), {"hidden_act", "rope_theta"});
+  if (family.model_type == "llama") keys.emplace_back("mlp_bias");
+  for (const std::string& key : keys) {
+    const bool may_be = std::find(may_be_null.begin(), may_be_null.end(), key) != may_be_null.end();
+    if (!may_be && config.contains(key) && config.at(key).is_null())
+      refuse(key, nullptr, "write its value, or leave the key out for transformers' default");
+  }
 }
 
 const Family& check_architecture(const Json& config) {
@@ -209,6 +223,7 @@ ArchitectureModel from_architecture_keys(const Json& config, const Choices& choi
     if (value_of(config, key).is_null())
       throw std::invalid_argument(cat(key, " is missing; is it the whole config.json of a model?"));
   }
+  refuse_nulls(config, family);
   Json model = Json::object();
   for (const char* key : kSameKeys) {
     const Json value = value_or_default(config, family, key);

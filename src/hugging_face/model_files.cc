@@ -40,6 +40,7 @@ class ModelWeights {
     }
   }
 
+  const fs::path& path() const { return files_.path(); }
   const SafetensorsFile::Tensor& stored(const std::string& name) const { return *stored_.at(name); }
   torch::Tensor tensor(const std::string& name) const {
     return to_tensor(stored(name), name, files_.path(),
@@ -134,6 +135,18 @@ torch::Tensor folded(const torch::Tensor& tensor, const Fold& fold, const ModelW
   return product;
 }
 
+/// What a narrower type or a factor made infinite would train and export as such.
+torch::Tensor narrowed(const torch::Tensor& tensor, torch::ScalarType type, const fs::path& path,
+                       const std::string& name) {
+  torch::Tensor result = tensor.to(type);
+  if (!at::isfinite(result).all().item<bool>())
+    throw CheckpointError(cat(path.string(), ": tensor '", name, "' holds ",
+                              tensor.abs().max().item<double>(), ", more than ",
+                              torch::toString(type),
+                              " expresses; take a wider type, or another copy of the model"));
+  return result;
+}
+
 void write_shard(const fs::path& path, const WeightShard& shard, const CopyPlan& plan,
                  const ModelWeights& weights, const StopFlag& stop) {
   SafetensorsWriter writer(path, shard.tensors);
@@ -149,7 +162,7 @@ void write_shard(const fs::path& path, const WeightShard& shard, const CopyPlan&
     }
     torch::Tensor tensor = weights.tensor(name);
     if (fold != plan.folds.end()) tensor = folded(tensor, fold->second, weights);
-    tensor = tensor.to(*tensor_type(spec.dtype));
+    tensor = narrowed(tensor, *tensor_type(spec.dtype), weights.path(), name);
     writer.write(spec.name, {static_cast<const std::byte*>(tensor.data_ptr()), tensor.nbytes()});
   }
   writer.publish();
@@ -273,8 +286,12 @@ void load_weights(const fs::path& directory, Llama& model, const Choices& choice
   const auto factors = folded ? folded_factors(model->plan()) : std::map<std::string, double>();
   for (auto& [name, tensor] : into) {
     const auto factor = factors.find(name);
-    const torch::Tensor stored = weights.tensor(name);
-    tensor.copy_(factor == factors.end() ? stored : stored.to(torch::kFloat32) / factor->second);
+    torch::Tensor stored = weights.tensor(name);
+    if (factor != factors.end()) stored = stored.to(torch::kFloat32) / factor->second;
+    const bool may_overflow =
+        factor != factors.end() || stored.element_size() > tensor.element_size();
+    tensor.copy_(may_overflow ? narrowed(stored, tensor.scalar_type(), weights.path(), name)
+                              : stored);
   }
 }
 

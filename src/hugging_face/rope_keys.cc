@@ -11,6 +11,7 @@ namespace fathom {
 namespace {
 
 constexpr const char* kOriginal = "original_max_position_embeddings";
+constexpr const char* kPartial = "partial_rotary_factor";
 
 /// The keys of all sections under one name each.
 struct Gathered {
@@ -25,10 +26,6 @@ void gather(const std::string& section, const Json& rope, Gathered& all) {
     if (value.is_null() && name != "factor") continue;
     if (name == "type" && rope.contains("rope_type")) continue;
     if (value.is_object()) refuse(path, value, "only one RoPE for all layers is supported");
-    if (name == "partial_rotary_factor") {
-      if (value != 1.0) refuse(path, value, "only 1.0 is supported");
-      continue;
-    }
     const std::string ours = name == "type" ? "rope_type" : name;
     Json& entry = name == "rope_theta" ? all.theta : all.scaling[ours];
     if (!entry.is_null() && entry != value)
@@ -64,6 +61,23 @@ void refuse(const std::string& key, const Json& value, const std::string& reason
   throw std::invalid_argument(cat(key, " is ", value.dump().substr(0, 100), "; ", reason));
 }
 
+/// transformers' Llama and its kin rotate all channels by default RoPE, whatever this says; a
+/// scaled RoPE follows it, and the sections' word before that of the config.
+void check_partial(const Json& config, const Gathered& all, const Choice& type, RopeKeys& keys) {
+  const Json beside = value_of(config, kPartial);
+  const bool in_section = all.paths.contains(kPartial);
+  const Json section = value_of(all.scaling, kPartial);
+  if (type.name != "default") {
+    const Json& value = in_section ? section : beside;
+    if (!value.is_null() && value != 1.0)
+      refuse(in_section ? all.paths.at(kPartial) : kPartial, value,
+             cat("with rope_type ", type.name, " only 1.0 is supported"));
+  } else if (in_section && section != 1.0) {
+    keys.read_over.push_back(all.paths.at(kPartial));
+  }
+  if (!beside.is_null() && beside != 1.0) keys.read_over.emplace_back(kPartial);
+}
+
 RopeKeys read_rope(const Json& config, const Json& longest, const Choices& choices) {
   Gathered all{.theta = value_of(config, "rope_theta")};
   for (const char* section : kRopeSections) {
@@ -77,7 +91,7 @@ RopeKeys read_rope(const Json& config, const Json& longest, const Choices& choic
   for (const auto& [name, value] : all.scaling.items()) {
     if (name == "rope_type" || reads(type, name)) {
       scaling[name] = value;
-    } else {
+    } else if (name != kPartial) {
       keys.read_over.push_back(all.paths.at(name));
     }
   }
@@ -100,6 +114,7 @@ RopeKeys read_rope(const Json& config, const Json& longest, const Choices& choic
       throw std::invalid_argument(cat("rope_scaling.", key, " is missing; rope_type ", type.name,
                                       " needs it: add what the model was trained with"));
   }
+  check_partial(config, all, type, keys);
   if (!all.theta.is_null()) keys.model["rope_theta"] = all.theta;
   if (type.name != "default") keys.model["rope_scaling"] = scaling;
   return keys;

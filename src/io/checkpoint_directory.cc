@@ -163,7 +163,10 @@ fs::path CheckpointWriter::file(const std::string& name) const {
 
 Checkpoint CheckpointWriter::publish() {
   const Manifest manifest = describe_directory(temporary_, step_);
-  for (const auto& [name, file] : manifest.files) sync_file(temporary_ / name);
+  for (const auto& [name, file] : manifest.files) {
+    sync_file(temporary_ / name);
+    if (!is_bare_name(name)) sync_directory((temporary_ / name).parent_path());
+  }
   sync_directory(temporary_);
   write_text_file(temporary_ / kManifestName, format_manifest(manifest));
   const fs::path target = root_ / step_name(step_);
@@ -250,9 +253,10 @@ std::optional<Checkpoint> newest_valid(const fs::path& root,
   if (skipped.empty()) return std::nullopt;
   std::vector<std::string> reasons;
   for (const SkippedCheckpoint& checkpoint : skipped) reasons.push_back(checkpoint.reason);
-  throw CheckpointError(cat("no checkpoint in ", root.string(),
-                            " can be used; move them away to train from scratch. ",
-                            join(reasons, "; ")));
+  const char* advice = what == Verified::weights
+                           ? " can be used; name another run's directory or a model's. "
+                           : " can be used; move them away to train from scratch. ";
+  throw CheckpointError(cat("no checkpoint in ", root.string(), advice, join(reasons, "; ")));
 }
 
 void warn_of_edits(const fs::path& directory, const Log& log) {
@@ -260,7 +264,13 @@ void warn_of_edits(const fs::path& directory, const Log& log) {
   if (!manifest) return;
   for (const auto& [name, file] : manifest->files) {
     std::error_code ignored;
-    if (name.ends_with(".safetensors") || !fs::exists(directory / name, ignored)) continue;
+    if (name.ends_with(".safetensors")) continue;
+    if (!fs::exists(directory / name, ignored)) {
+      log.warn(cat((directory / name).string(),
+                   " is missing: manifest.json lists it, so it was there when this checkpoint was "
+                   "written; the directory is used without it"));
+      continue;
+    }
     try {
       check_file(directory, name, file, StopFlag());
     } catch (const CheckpointError&) {

@@ -106,7 +106,7 @@ Manifest from_json(const Json& json) {
   Manifest manifest;
   manifest.step = static_cast<int64_t>(whole_number(json, "step"));
   for (const auto& [name, file] : json.at("files").items()) {
-    if (!is_bare_name(name)) throw std::invalid_argument(cat("bad file name ", quote_name(name)));
+    if (!is_inner_path(name)) throw std::invalid_argument(cat("bad file name ", quote_name(name)));
     Manifest::File& entry = manifest.files[name];
     entry = {whole_number(file, "size"), file.at("sha256").get<std::string>()};
     if (!file.contains("xxh3")) continue;
@@ -117,6 +117,23 @@ Manifest from_json(const Json& json) {
   return manifest;
 }
 
+/// Which part of a file of weights isn't what was written; "" for others, and where none is.
+std::string damaged_part(const fs::path& path, const Manifest::File& expected,
+                         const StopFlag& stop) {
+  std::optional<PartChecksums> parts;
+  if (!expected.tensors.empty()) parts = parts_of(path);
+  if (!parts) return "";
+  hash_file(path, stop, &*parts);
+  Manifest::File actual;
+  parts->finish(actual);
+  for (const auto& [name, sum] : expected.tensors) {
+    const auto found = actual.tensors.find(name);
+    if (found == actual.tensors.end() || found->second != sum)
+      return cat("tensor ", quote_name(name), " ");
+  }
+  return "";
+}
+
 void check_content(const fs::path& path, const Manifest::File& expected, const StopFlag& stop) {
   std::error_code error;
   if (!fs::is_regular_file(path, error)) throw CheckpointError("is missing");
@@ -124,7 +141,8 @@ void check_content(const fs::path& path, const Manifest::File& expected, const S
   if (size != expected.size)
     throw CheckpointError(cat("has ", size, " bytes; the manifest says ", expected.size));
   if (hash_file(path, stop) != expected.sha256)
-    throw CheckpointError("is damaged: its SHA-256 isn't the manifest's");
+    throw CheckpointError(
+        cat(damaged_part(path, expected, stop), "is damaged: its SHA-256 isn't the manifest's"));
 }
 
 }  // namespace
@@ -134,17 +152,26 @@ bool is_bare_name(std::string_view name) {
          name.find_first_of(std::string_view("/\0", 2)) == std::string_view::npos;
 }
 
+bool is_inner_path(std::string_view path) {
+  for (size_t slash = path.find('/'); slash != path.npos; slash = path.find('/')) {
+    if (!is_bare_name(path.substr(0, slash))) return false;
+    path.remove_prefix(slash + 1);
+  }
+  return is_bare_name(path);
+}
+
 Manifest describe_directory(const fs::path& directory, int64_t step) {
   Manifest manifest{step, {}};
   std::error_code error;
-  fs::directory_iterator entry(directory, error);
-  for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
+  fs::recursive_directory_iterator entry(directory, error);
+  for (; !error && entry != fs::recursive_directory_iterator(); entry.increment(error)) {
     const fs::path& path = entry->path();
+    if (entry->is_directory(error)) continue;
     if (!entry->is_regular_file(error) && !error)
       throw std::logic_error(path.string() + " isn't a regular file");
     const uint64_t size = error ? 0 : entry->file_size(error);
     if (error) break;
-    Manifest::File& file = manifest.files[path.filename().string()];
+    Manifest::File& file = manifest.files[path.lexically_relative(directory).string()];
     file.size = size;
     std::optional<PartChecksums> parts = parts_of(path);
     file.sha256 = hash_file(path, StopFlag(), parts ? &*parts : nullptr);

@@ -1,7 +1,9 @@
 #include "fathom/io/internal/weight_check.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "fathom/base/error.h"
 #include "fathom/base/hash.h"
@@ -14,7 +16,7 @@ constexpr size_t kPartBytes = 256 << 10;
 
 struct NotFinite {
   size_t index;
-  const char* value;
+  std::string value;
 };
 
 /// @tparam kInfinity an IEEE type's: its exponent's bits are set in every infinity and NaN
@@ -37,6 +39,26 @@ std::optional<NotFinite> first_not_finite(std::span<const std::byte> bytes) {
   return NotFinite{i, word == kInfinity ? "inf" : word == (kInfinity | kSign) ? "-inf" : "nan"};
 }
 
+/// Fathom computes in float32, whatever the weights are stored in.
+std::optional<NotFinite> first_beyond_float32(std::span<const std::byte> bytes) {
+  const size_t count = bytes.size() / sizeof(double);
+  const auto number_at = [&](size_t i) {
+    double number;
+    std::memcpy(&number, bytes.data() + i * sizeof(double), sizeof(double));
+    return number;
+  };
+  const auto fits = [&](size_t i) {
+    return std::abs(number_at(i)) <= double{std::numeric_limits<float>::max()};
+  };
+  bool all = true;
+  for (size_t i = 0; i < count; ++i) all &= fits(i);
+  if (all) return std::nullopt;
+  size_t i = 0;
+  while (fits(i)) ++i;
+  const bool is_finite = std::isfinite(number_at(i));
+  return NotFinite{i, cat(number_at(i), is_finite ? ", beyond float32," : "")};
+}
+
 std::optional<NotFinite> first_not_finite(TensorType type, std::span<const std::byte> bytes) {
   switch (type) {
     case TensorType::kF32:
@@ -46,7 +68,7 @@ std::optional<NotFinite> first_not_finite(TensorType type, std::span<const std::
     case TensorType::kF16:
       return first_not_finite<uint16_t, 0x7C00U>(bytes);
     case TensorType::kF64:
-      return first_not_finite<uint64_t, 0x7FF0000000000000U>(bytes);
+      return first_beyond_float32(bytes);
     default:
       return std::nullopt;
   }

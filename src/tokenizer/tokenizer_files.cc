@@ -1,6 +1,8 @@
 #include "fathom/tokenizer/tokenizer_files.h"
 
 #include <algorithm>
+#include <array>
+#include <set>
 #include <span>
 #include <stdexcept>
 
@@ -18,7 +20,13 @@ using Algorithm = SentencePieceModel::Algorithm;
 
 constexpr const char* kConfig = "tokenizer_config.json";
 constexpr const char* kTokenizer = "tokenizer.json";
+constexpr const char* kGeneration = "generation_config.json";
+constexpr const char* kTemplates = "additional_chat_templates";  // named ones, a file each
 constexpr uint64_t kMaxTokenizerBytes = 64 << 20;
+
+/// Tokenizers that transformers makes a tokenizer.json of, by a file's name or its end.
+constexpr std::array kForeign{"tekken.json", "vocab.json", "sentencepiece.bpe.model", ".tiktoken"};
+constexpr const char* kSentencePiece = "spiece.model";  // T5's name for tokenizer.model
 
 Json parse_file(const std::string& text, const std::string& name) {
   try {
@@ -34,6 +42,21 @@ std::string read_start(const std::filesystem::path& path) {
   InputFile file(path);
   start.resize(file.read(std::as_writable_bytes(std::span(start))));
   return start;
+}
+
+/// The files of a directory whose names end so, sorted.
+std::vector<std::string> names_in(const std::filesystem::path& directory,
+                                  std::span<const char* const> ends) {
+  std::vector<std::string> names;
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator(directory, ignored)) {
+    const std::string name = entry.path().filename().string();
+    const bool fits =
+        std::any_of(ends.begin(), ends.end(), [&](const char* end) { return name.ends_with(end); });
+    if (fits && entry.is_regular_file(ignored)) names.push_back(name);
+  }
+  std::sort(names.begin(), names.end());
+  return names;
 }
 
 bool is_template(const Json& step) { return step.value("type", "") == "TemplateProcessing"; }
@@ -115,7 +138,7 @@ std::vector<int64_t> read_token_ids(const Json& config, const char* key) {
 }
 
 std::vector<int64_t> read_ends(const std::filesystem::path& directory) {
-  for (const char* name : {"generation_config.json", "config.json"}) {
+  for (const char* name : {kGeneration, "config.json"}) {
     std::error_code ignored;
     if (!std::filesystem::exists(directory / name, ignored)) continue;
     const std::string path = (directory / name).string();
@@ -127,6 +150,29 @@ std::vector<int64_t> read_ends(const std::filesystem::path& directory) {
     }
   }
   return {};
+}
+
+std::vector<std::string> unfollowed_generation_keys(const std::filesystem::path& directory) {
+  static const std::set<std::string_view> kFollowed = {
+      "eos_token_id", "bos_token_id", "pad_token_id", "decoder_start_token_id",
+      // Flags of who generates, and how transformers computes or answers.
+      "do_sample", "temperature", "top_p", "max_length", "max_new_tokens", "use_cache",
+      "cache_implementation", "cache_config", "return_dict_in_generate", "output_attentions",
+      "output_hidden_states", "output_scores", "output_logits", "transformers_version",
+      "trust_remote_code", "chat_format"};
+  std::vector<std::string> names;
+  std::error_code ignored;
+  const std::filesystem::path path = directory / kGeneration;
+  if (!std::filesystem::exists(path, ignored)) return names;
+  const Json config = parse_file(read_text_file(path, 4 << 20), path.string());
+  for (const auto& [key, value] : config.items()) {
+    const bool is_number = value.is_number() && !key.ends_with("_id");
+    const bool neutral = value.is_null() || value == false ||
+                         (is_number && (value == 0 || value == 1)) ||
+                         (value.is_structured() && value.empty());
+    if (!neutral && !kFollowed.contains(key) && !key.starts_with("_")) names.push_back(key);
+  }
+  return names;
 }
 
 std::vector<std::string> tokenizer_warnings(std::string_view tokenizer_model,
@@ -155,13 +201,18 @@ std::vector<std::string> tokenizer_warnings(std::string_view tokenizer_model,
 
 TokenizerFiles read_tokenizer_files(const std::filesystem::path& directory) {
   TokenizerFiles files;
-  for (const char* name : {"tokenizer.model", "tokenizer.json", "tokenizer_config.json",
-                           "special_tokens_map.json", "added_tokens.json", "vocab.json",
-                           "merges.txt", "chat_template.jinja", "generation_config.json"}) {
+  for (const char* name :
+       {"tokenizer.model", kTokenizer, kConfig, "special_tokens_map.json", "added_tokens.json",
+        "merges.txt", "chat_template.jinja", "chat_template.json", kGeneration, kSentencePiece}) {
     std::error_code ignored;
     if (std::filesystem::exists(directory / name, ignored))
       files[name] = read_text_file(directory / name, kMaxTokenizerBytes);
   }
+  for (const std::string& name : names_in(directory, kForeign))
+    files[name] = read_text_file(directory / name, kMaxTokenizerBytes);
+  for (const std::string& name : names_in(directory / kTemplates, std::array{".jinja"}))
+    files[cat(kTemplates, "/", name)] =
+        read_text_file(directory / kTemplates / name, kMaxTokenizerBytes);
   return files;
 }
 
@@ -174,13 +225,25 @@ std::filesystem::path find_tokenizer(const std::filesystem::path& directory) {
   return has_json && is_tiktoken_file(read_start(model)) ? json : model;
 }
 
+std::string missing_tokenizer(const std::filesystem::path& directory) {
+  if (!find_tokenizer(directory).empty()) return "";
+  const std::string none =
+      cat(directory.string(), " holds neither tokenizer.model nor ", kTokenizer);
+  std::error_code ignored;
+  if (const auto model = directory / kSentencePiece; std::filesystem::exists(model, ignored))
+    return cat(none, "; ", kSentencePiece, " there is the first under another name: cp ",
+               model.string(), " ", (directory / "tokenizer.model").string());
+  const std::vector<std::string> foreign = names_in(directory, kForeign);
+  if (foreign.empty()) return cat(none, "; copy the model's tokenizer there");
+  return cat(none, "; transformers makes tokenizer.json of ", foreign[0],
+             " there: python -c \"from transformers import AutoTokenizer as A; A.from_pretrained('",
+             directory.string(), "').save_pretrained('", directory.string(), "')\"");
+}
+
 Tokenizer load_tokenizer(const std::filesystem::path& directory) {
-  const std::filesystem::path path = find_tokenizer(directory);
-  if (path.empty())
-    throw CheckpointError(cat(directory.string(),
-                              " holds neither tokenizer.model nor tokenizer.json; copy the model's "
-                              "tokenizer there"));
-  return Tokenizer::load(path);
+  if (const std::string missing = missing_tokenizer(directory); !missing.empty())
+    throw CheckpointError(missing);
+  return Tokenizer::load(find_tokenizer(directory));
 }
 
 }  // namespace fathom

@@ -76,7 +76,8 @@ TEST(FindFiles, NamesWhatItLeavesOut) {
   EXPECT_EQ(files.size(), 1U);
   EXPECT_TRUE(contains(said, "warning: " + folder.path().string() +
                                  ": left out 5 files: .hidden (hidden), README.md (it describes "
-                                 "the data), b.pdf (a PDF), c (no extension), and 1 more; "))
+                                 "the data), b.pdf (a PDF), c (no extension), sub/README.md (it "
+                                 "describes the data); "))
       << said;
   EXPECT_EQ(find_files({folder / "README.md"}).size(), 1U) << "a file that is named is taken";
 }
@@ -94,6 +95,12 @@ TEST(FindFiles, SaysHowOtherKindsOfFilesBecomeText) {
   EXPECT_TRUE(contains(error_of("a.tar.gz"), "tar -xf " + folder / "a.tar.gz"));
   EXPECT_TRUE(contains(error_of("a.jsonl.xz"), "| gzip > " + folder / "a.jsonl.gz"));
   EXPECT_TRUE(contains(error_of("part-0.gz"), "name it " + folder / "part-0.txt.gz"));
+  EXPECT_TRUE(contains(error_of("a.arrow"), "pyarrow.ipc.open_file('"));
+  folder.write("stream.arrow", "\xFF\xFF\xFF\xFF");
+  EXPECT_TRUE(
+      contains(data_error([&] { find_files({folder / "stream.arrow"}); }),
+               "is an Arrow stream, which Fathom doesn't read; repair it: python -c \"import "
+               "datasets; datasets.Dataset.from_file"));
   folder.write("only/b.parquet", "x");
   EXPECT_TRUE(contains(data_error([&] { find_files({folder / "only"}); }),
                        "left out 1 file: b.parquet (Parquet); repair it: python"));

@@ -179,7 +179,13 @@ TEST(JsonlFormat, SaysHowOtherShapesBecomeLines) {
   };
   EXPECT_TRUE(contains(error_of("{\"data\": [{\"text\": \"a\"}]}"), "jq -c '.[\"data\"][]'"));
   EXPECT_TRUE(contains(error_of("{\"text\": {\"0\": \"a\"}}"), "orient='records', lines=True"));
-  EXPECT_TRUE(contains(error_of("{\n  \"text\": \"a\"\n}\n"), "jq -c . FILE > FILE.jsonl"));
+  for (const char* of_jq : {"{\n  \"text\": \"a\"\n}\n", "{\"text\": \"a\",\n\"id\": 1}",
+                            "{\"text\": \"}\"}{\"text\": \"b\"}"})
+    EXPECT_TRUE(contains(error_of(of_jq), "jq -c . FILE > FILE.jsonl")) << of_jq;
+  for (const char* of_none : {"{'text': 'a'}", "{\"text\": \"a\",}", "{\"text\": \"cut, ", "a text",
+                              "{\"text\": \"a\"} x"})
+    EXPECT_TRUE(contains(error_of(of_none), "mend the line, or leave it out")) << of_none;
+  EXPECT_TRUE(contains(error_of("{\"text\": \"a\"},\n{\"text\": \"b\"},\n"), "sed 's/,"));
 }
 
 TEST(JsonlFormat, LoneSurrogatesFollowThePolicy) {
@@ -233,10 +239,16 @@ std::string two_kilobytes() { return words(120, 5); }
 TEST(Gzip, EveryTruncationIsAnErrorThatNamesTheFile) {
   const TemporaryFolder folder;
   const std::string packed = gzip(two_kilobytes());
-  for (size_t size = 0; size < packed.size(); ++size) {
+  for (size_t size = 1; size < packed.size(); ++size) {
     const std::string path = folder.write("a.txt.gz", packed.substr(0, size));
     EXPECT_TRUE(contains(data_error([&] { documents(path); }), path + " is truncated")) << size;
   }
+}
+
+TEST(Gzip, AFileOfNoBytesIsAnEmptyText) {  // Python: gzip.decompress(b"") == b""
+  const TemporaryFolder folder;
+  EXPECT_EQ(documents(folder.write("a.txt.gz", "")), Texts{""});
+  EXPECT_EQ(documents(folder.write("a.jsonl.gz", "")), Texts{});
 }
 
 TEST(Zstd, EveryTruncationIsAnErrorThatNamesTheFile) {
@@ -288,7 +300,57 @@ TEST(Compression, AFileThatIsPackedInAnotherWayIsNamedWithTheCommand) {
   EXPECT_TRUE(
       contains(error_of("d.txt", gzip("text")), "is gzip data, not text in UTF-8; repair it: mv " +
                                                     folder / "d.txt" + " " + folder / "d.txt.gz"));
-  EXPECT_TRUE(contains(error_of("e.jsonl.gz", gzip(gzip("{}"))), "is gzip data"));
+  const std::string twice = folder / "e.jsonl";
+  EXPECT_TRUE(contains(error_of("e.jsonl.gz", gzip(gzip("{}"))),
+                       twice + ".gz holds gzip data, not text in UTF-8; repair it: gzip -d " +
+                           twice + ".gz && mv " + twice + " " + twice + ".gz"));
+  EXPECT_TRUE(
+      contains(error_of("f.jsonl.gz.gz", gzip(gzip("{}"))), "is packed twice; repair it: gzip -d"));
+}
+
+TEST(Formats, BytesThatAreNoTextAreRefusedUnderAnyName) {
+  const TemporaryFolder folder;
+  const auto error_of = [&](const std::string& name, const std::string& bytes) {
+    const std::string path = folder.write(name, bytes);
+    return data_error([&] { documents(path, policy("replace")); });
+  };
+  std::string tar(1024, '\0');
+  tar.replace(0, 5, "a.txt").replace(257, 5, "ustar");
+  EXPECT_TRUE(contains(error_of("a.txt", tar), "a.txt is a tar archive"));
+  EXPECT_TRUE(contains(error_of("b.txt.gz", gzip(tar)),
+                       "b.txt.gz holds a tar archive, not text in UTF-8; repair it: gzip -d " +
+                           folder / "b.txt.gz" + " && mkdir " + folder / "b.txt.folder"));
+  EXPECT_TRUE(contains(error_of("c.jsonl.zst", zstd(tar)), "repair it: zstd -d --rm"));
+  EXPECT_TRUE(contains(error_of("d.txt", "\xFF\xFF\xFF\xFF text"), "d.txt is an Arrow stream"));
+  EXPECT_TRUE(contains(error_of("e.txt", std::string("ids\0\1\2\3\0\0 and", 13)),
+                       "e.txt isn't text: 6 of its first 13 bytes are control characters"));
+  EXPECT_EQ(documents(folder.write("f.txt", "\x1B[31mred\x1B[0m \f\b\x1A")).size(), 1U)
+      << "what terminals and old editors leave in texts";
+}
+
+TEST(Formats, AdviceNamesFlagsWhereTheyAreWhatAUserSets) {
+  const TemporaryFolder folder;
+  ReadOptions options;
+  options.names = SettingNames::flags;
+  options.max_document_bytes = 30;
+  const auto error_of = [&](const std::string& name, const std::string& bytes) {
+    const std::string path = folder.write(name, bytes);
+    std::string error = data_error([&] { documents(path, options); });
+    EXPECT_FALSE(contains(error, "data.")) << error;
+    return error;
+  };
+  EXPECT_TRUE(contains(error_of("a.jsonl", "{\"txt\": \"a\"}"),
+                       "; set --text-field, or --on-missing-text skip"));
+  EXPECT_TRUE(contains(error_of("a.jsonl", "{\"text\": 1}"), "; --on-missing-text skip leaves"));
+  EXPECT_TRUE(contains(error_of("a.jsonl", "{\"d\": [{\"text\": 1}]}"), "; or set --text-field"));
+  const std::string long_line = "{\"text\": \"" + std::string(40, 'x') + "\"}";
+  EXPECT_TRUE(contains(error_of("a.jsonl", long_line), "longer than --max-document-bytes (30)"));
+  EXPECT_TRUE(
+      contains(error_of("a.json", "[" + long_line + "]"), "than --max-document-bytes (30)"));
+  for (const std::string bad : {"\xFF", "\\ud83d"})
+    EXPECT_TRUE(contains(error_of("a.jsonl", "{\"text\": \"" + bad + "\"}"),
+                         "set --on-invalid-utf8 to replace or skip"));
+  EXPECT_TRUE(contains(error_of("a.txt", "\xFF"), "set --on-invalid-utf8 to replace or skip"));
 }
 
 TEST(Zstd, GarbageInsteadOfDataOrAfterItIsAnError) {
@@ -330,6 +392,14 @@ TEST(TextFormat, Utf16WithoutAByteOrderMarkIsNamed) {
       contains(data_error([&] { documents(folder.write("a.txt", little)); }),
                "UTF-16 without a byte order mark, not UTF-8; repair it: iconv -f UTF-16LE"));
   EXPECT_TRUE(contains(data_error([&] { documents(folder.write("b.jsonl", big)); }), "UTF-16BE"));
+  EXPECT_TRUE(contains(data_error([&] { documents(folder.write("c.txt.gz", gzip(little))); }),
+                       "gzip -d " + folder / "c.txt.gz" + " && iconv -f UTF-16LE -t UTF-8 " +
+                           folder / "c.txt" + " >"));
+  std::string cyrillic;  // U+0430 on: no byte is 0 but those of the spaces
+  for (int i = 0; i < 20; ++i)
+    cyrillic += std::string{static_cast<char>(0x30 + i), '\4', ' ', '\0'};
+  EXPECT_TRUE(
+      contains(data_error([&] { documents(folder.write("d.txt", cyrillic)); }), "UTF-16LE"));
 }
 
 TEST(Gzip, EveryFlippedBitOfAMemberIsFound) {

@@ -98,6 +98,42 @@ TEST(Prepare, TheNumberOfThreadsHasNoInfluence) {
   }
 }
 
+TEST(Prepare, ATokenFileAmongTheTextsIsRefusedBeforeAnyIsRead) {
+  const TemporaryFolder folder;
+  const std::string text = folder.write("data/a.txt", "kern");
+  const std::string tokens = folder / "data/b.tokens";
+  prepare_files({text}, tokens);
+  const auto error_of = [&](const std::vector<std::string>& inputs) {
+    return data_error([&] { prepare_files(inputs, folder / "o.tokens"); });
+  };
+  for (const std::vector<std::string>& inputs :
+       {std::vector{tokens}, std::vector{text, tokens}, std::vector{folder / "data"}})
+    EXPECT_TRUE(error_of(inputs).starts_with(tokens + " is a token file, and text is needed"));
+  EXPECT_FALSE(std::filesystem::exists(folder / "o.tokens"));
+  const std::string pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n";
+  EXPECT_NE(error_of({folder.write("p.tokens", pointer)}).find("Git LFS pointer"),
+            std::string::npos);
+  EXPECT_NE(data_error([&] {
+              open_records(find_files({tokens})[0], {}, [](std::string_view) { return TextCut{}; });
+            }).find("is a token file"),
+            std::string::npos);
+}
+
+TEST(Prepare, WhatATokenFileLeavesOutIsSaid) {
+  const TemporaryFolder folder;
+  PrepareOptions options;
+  options.read.on_missing_text = "skip";
+  options.read.on_invalid_utf8 = "skip";
+  const std::string path =
+      folder.write("a.jsonl", "{}\n{\"text\": null}\n{\"text\": \"\xFF\"}\n{\"text\": \"kern\"}\n");
+  const TokenFileInfo info = prepare_files({path}, folder / "o.tokens", options);
+  ::testing::internal::CaptureStderr();
+  warn_of_gaps(info, "prepare", Log());
+  EXPECT_EQ(::testing::internal::GetCapturedStderr(),
+            "warning: prepare: left out 2 documents without text\n"
+            "warning: prepare: left out 1 documents with invalid UTF-8\n");
+}
+
 TEST(Prepare, TheFirstErrorOfTheTextIsTheOneReported) {
   const TemporaryFolder folder;
   std::string jsonl;

@@ -38,6 +38,40 @@ TEST(ReadModelConfig, ReadsOverWhatTransformersDoesNotFollowAndNamesIt) {
   EXPECT_EQ(read_over(config), (Names{"rope_parameters.attn_factor", "rope_parameters.finetuned"}));
 }
 
+TEST(ReadModelConfig, ReadsOverAPartOfTheChannelsWhereDefaultRopeRotatesAll) {
+  Json config = llama_with("partial_rotary_factor", 0.5);
+  EXPECT_EQ(read(config.dump()).read_over, Names{"partial_rotary_factor"});
+  config["rope_parameters"] = Json::parse(R"({"partial_rotary_factor": 0.25})");
+  EXPECT_EQ(read(config.dump()).read_over,
+            (Names{"rope_parameters.partial_rotary_factor", "partial_rotary_factor"}));
+  config["rope_parameters"] = Json::parse(R"({"rope_type": "linear", "factor": 2.0})");
+  EXPECT_THAT(refusal(config), HasSubstr("partial_rotary_factor is 0.5; with rope_type linear"));
+  config["rope_parameters"]["partial_rotary_factor"] = 1.0;  // it comes before the other
+  EXPECT_EQ(read(config.dump()).read_over, Names{"partial_rotary_factor"});
+  config["rope_parameters"]["partial_rotary_factor"] = 0.5;
+  config.erase("partial_rotary_factor");
+  EXPECT_THAT(refusal(config), HasSubstr("rope_parameters.partial_rotary_factor is 0.5"));
+}
+
+TEST(ReadModelConfig, TakesAFactorThatShrinksTheContext) {
+  Json config =
+      llama_with("rope_scaling", Json::parse(R"({"rope_type": "linear", "factor": 0.5})"));
+  const ModelConfig model = read(config.dump()).model;
+  EXPECT_EQ(model.rope_scaling.factor, 0.5);
+  EXPECT_EQ(longest_context(model), model.max_position_embeddings);
+  config["rope_scaling"]["factor"] = 0.0;
+  EXPECT_THAT(refusal(config), HasSubstr("model.rope_scaling.factor is 0"));
+}
+
+TEST(ReadModelConfig, RefusesNullWhereTransformersDoes) {
+  for (const char* key : {"rms_norm_eps", "hidden_act", "tie_word_embeddings", "attention_bias",
+                          "mlp_bias", "max_position_embeddings", "initializer_range", "rope_theta"})
+    EXPECT_THAT(refusal(llama_with(key, nullptr)),
+                HasSubstr(std::string(key) + " is null; write its value, or leave the key out"));
+  for (const char* key : {"num_key_value_heads", "head_dim", "rope_scaling", "rope_parameters"})
+    EXPECT_EQ(refusal(llama_with(key, nullptr)), "(nothing was thrown)") << key;
+}
+
 TEST(ReadModelConfig, AsksTheKeysOfEachFamilyWhetherThereIsAWindow) {
   Json config = llama_with("model_type", "qwen2");
   config["architectures"] = {"Qwen2ForCausalLM"};
@@ -140,7 +174,6 @@ TEST(ReadModelConfig, RefusesWhatItWouldComputeDifferently) {
       {"hidden_act", "gelu", "hidden_act is \"gelu\"; only \"silu\" is supported"},
       {"mlp_bias", true, "mlp_bias is true"},
       {"is_causal", false, "is_causal is false; only true"},
-      {"partial_rotary_factor", 0.5, "partial_rotary_factor is 0.5"},
       {"quantization_config", {{"bits", 4}}, "quantization_config is {\"bits\":4}"},
       {"auto_map", {{"AutoModel", "x.y"}}, "auto_map is"},
       {"rope_scaling",
@@ -156,8 +189,8 @@ TEST(ReadModelConfig, RefusesWhatItWouldComputeDifferently) {
        {{"rope_type", "llama3"}, {"factor", 2.0}},
        "rope_scaling.low_freq_factor is missing; rope_type llama3 needs it"},
       {"rope_parameters",
-       {{"rope_type", "default"}, {"partial_rotary_factor", 0.5}},
-       "rope_parameters.partial_rotary_factor is 0.5"},
+       {{"rope_type", "yarn"}, {"factor", 2.0}, {"partial_rotary_factor", 0.5}},
+       "rope_parameters.partial_rotary_factor is 0.5; with rope_type yarn only 1.0 is supported"},
       {"rope_scaling", 2.0, "rope_scaling is 2.0; it must be an object"},
       {"rope_parameters",
        {{"full_attention", {{"rope_theta", 1e4}}}},

@@ -117,6 +117,54 @@ TEST(Verify, DetectsEveryFlippedBit) {
   EXPECT_NO_THROW(verify(directory, kNeverStops));
 }
 
+TEST(Verify, KnowsTheFilesOfFoldersToo) {
+  const TemporaryDirectory root;
+  CheckpointWriter writer(root.path(), 1);
+  write_file(writer.file("model.safetensors"), "weights");
+  const fs::path folder = writer.file("model.safetensors").parent_path() / "templates";
+  fs::create_directory(folder);
+  write_file(folder / "a.jinja", "text");
+  const fs::path directory = writer.publish().directory;
+  const Json manifest = Json::parse(read_file(directory / "manifest.json"));
+  EXPECT_EQ(manifest["files"]["templates/a.jinja"]["size"], 4);
+  EXPECT_EQ(refusal(directory), "(nothing was thrown)");
+  write_file(directory / "templates/a.jinja", "test");
+  EXPECT_THAT(refusal(directory), HasSubstr("templates/a.jinja: is damaged"));
+}
+
+TEST(WarnOfEdits, NamesWhatWasChangedAndWhatIsMissing) {
+  const TemporaryDirectory root;
+  CheckpointWriter writer(root.path(), 1);
+  for (const char* name :
+       {"a.json", "b.json", "c.json", "model.safetensors", "optimizer.safetensors"})
+    write_file(writer.file(name), "{}");
+  const fs::path directory = writer.publish().directory;
+  write_file(directory / "a.json", "{ }");
+  fs::remove(directory / "b.json");
+  fs::remove(directory / "optimizer.safetensors");  // people save the room
+  ::testing::internal::CaptureStderr();
+  warn_of_edits(directory, Log());
+  const std::string said = ::testing::internal::GetCapturedStderr();
+  EXPECT_THAT(said, HasSubstr((directory / "a.json").string() + " was changed"));
+  EXPECT_THAT(said,
+              HasSubstr((directory / "b.json").string() + " is missing: manifest.json lists"));
+  EXPECT_EQ(std::count(said.begin(), said.end(), '\n'), 2);
+}
+
+TEST(NewestValid, AdvisesWhoUsesTheModelOtherwiseThanWhoTrainsIt) {
+  const TemporaryDirectory root;
+  write_file(save(root.path(), 1) / "model.safetensors", "weightS");
+  const auto refusal_of = [&](Verified what) {
+    return message_of<CheckpointError>([&] {
+      std::vector<SkippedCheckpoint> skipped;
+      newest_valid(root.path(), skipped, kNeverStops, {}, what);
+    });
+  };
+  EXPECT_THAT(refusal_of(Verified::all_files), HasSubstr("move them away to train from scratch"));
+  EXPECT_THAT(refusal_of(Verified::weights),
+              HasSubstr("name another run's directory or a model's"));
+}
+
 TEST(Verify, DetectsEveryTruncationAndAnAppendedByte) {
   const TemporaryDirectory root;
   const fs::path directory = save(root.path(), 12, std::string(60, 'w'));

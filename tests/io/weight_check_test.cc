@@ -92,6 +92,19 @@ TEST(WeightCheck, FindsEveryFlippedBitAndNamesFileAndTensor) {
   EXPECT_EQ(refusal(directory), "");
 }
 
+TEST(Verify, NamesTheTensorThatIsDamaged) {
+  const TemporaryDirectory root;
+  const fs::path directory = checkpoint_in(root.path(), {1, 2, 3, 4});
+  const fs::path path = directory / "model.safetensors";
+  const size_t last = fs::file_size(path) - 1;
+  for (const auto& [byte, name] : {std::pair(last, "tensor 'b' is"), {last - 6, "tensor 'a' is"}}) {
+    flip(path, byte, 0);
+    EXPECT_EQ(message_of<CheckpointError>([&] { verify(directory, StopFlag()); }),
+              cat(path.string(), ": ", name, " damaged: its SHA-256 isn't the manifest's"));
+    flip(path, byte, 0);
+  }
+}
+
 TEST(WeightCheck, TakesTheWholeFilesHashFromManifestsOfBefore) {
   const TemporaryDirectory root;
   const fs::path directory = checkpoint_in(root.path(), {1, 2, 3, 4});
@@ -136,7 +149,12 @@ TEST(WeightCheck, KnowsTheInfinitiesOfEveryTypeOfWeights) {
   EXPECT_THAT(refusal_of(TensorType::kF16, uint16_t{0x7C01}), HasSubstr("nan"));
   EXPECT_EQ(refusal_of(TensorType::kF16, uint16_t{0x7BFF}), "");
   EXPECT_THAT(refusal_of(TensorType::kF64, double{INFINITY}), HasSubstr("inf"));
-  EXPECT_EQ(refusal_of(TensorType::kF64, std::numeric_limits<double>::max()), "");
+  EXPECT_THAT(refusal_of(TensorType::kF64, std::nan("")), HasSubstr("holds nan"));
+  const double largest = std::numeric_limits<float>::max();
+  EXPECT_EQ(refusal_of(TensorType::kF64, largest), "");
+  for (const double beyond : {std::nextafter(largest, INFINITY), -1e300})
+    EXPECT_THAT(refusal_of(TensorType::kF64, beyond),
+                AllOf(HasSubstr("tensor 'w' holds "), HasSubstr(", beyond float32, at [0]")));
   EXPECT_EQ(refusal_of(TensorType::kI64, int64_t{-1}), "");
 }
 

@@ -59,10 +59,18 @@ CONFIGS = {
     "fixed_biases": ("Qwen2", {"attention_bias": False, "mlp_bias": True}, ["mlp_bias", "attention_bias"]),
     "other_models_keys": ("Llama", {"logits_scaling": 8.0, "residual_multiplier": 0.2, "clip_qkv": 1.0},
                           ["logits_scaling", "residual_multiplier", "clip_qkv"]),
+    "shrunk": ("Llama", {"rope_scaling": {"rope_type": "linear", "factor": 0.5}}, []),
     "swish": ("Llama", {"hidden_act": "swish", "pretraining_tp": 2, "use_cache": False, "temperature": 0.5}, []),
 }
 if NEW:  # transformers 4 took these from elsewhere, or not at all
     CONFIGS |= {
+        "partial": ("Llama", {"partial_rotary_factor": 0.5}, ["partial_rotary_factor"]),
+        "partial_of_qwen": ("Qwen3", {"head_dim": 12, "rope_parameters": {"partial_rotary_factor": 0.5, "rope_theta": 500.0}},
+                            ["rope_parameters.partial_rotary_factor"]),
+        "partial_of_olmo": ("Olmo2", {"partial_rotary_factor": 0.25}, ["partial_rotary_factor"]),
+        "partial_for_sections": ("Mistral", {"partial_rotary_factor": 0.5, "sliding_window": None, "rope_parameters": {
+            "rope_type": "linear", "factor": 2.0, "rope_theta": 1e4, "partial_rotary_factor": 1.0}},
+                                 ["partial_rotary_factor"]),
         "original_beside": ("Llama", {"rope_scaling": dict(LLAMA3), "original_max_position_embeddings": 32}, []),
         "original_twice": ("Llama", {"rope_scaling": dict(LLAMA3, original_max_position_embeddings=64),
                                      "original_max_position_embeddings": 32}, []),

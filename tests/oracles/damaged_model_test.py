@@ -74,6 +74,55 @@ def numbers_that_are_none(runs, model):
         expect_refused(runs, target, f"with{word}", "model.safetensors", TENSOR, f"holds {word} at [1, 2]", without=["resume"])
 
 
+def numbers_that_no_type_holds(runs, model):
+    """float64 beyond float32 computes nothing; what float32 holds and bf16 doesn't is refused where it is rounded."""
+    target = copy(model, "wide")
+    (target / "manifest.json").unlink()
+    tensors = safetensors.load_file(target / "model.safetensors")
+    tensors[TENSOR] = tensors[TENSOR].astype(numpy.float64)
+    tensors[TENSOR][1, 2] = 1e300
+    safetensors.save_file(tensors, target / "model.safetensors", metadata={"format": "pt"})
+    expect_refused(runs, target, "wide", "model.safetensors", TENSOR, "holds 1e+300, beyond float32, at [1, 2]",
+                   without=["resume"])
+    target = copy(model, "largest")
+    (target / "manifest.json").unlink()
+    tensors[TENSOR][1, 2] = 0
+    tensors[TENSOR] = tensors[TENSOR].astype(numpy.float32)
+    tensors[TENSOR][1, 2] = numpy.finfo(numpy.float32).max
+    safetensors.save_file(tensors, target / "model.safetensors", metadata={"format": "pt"})
+    refused = runs.run(*commands(runs, target, "largest")["half"])
+    assert refused.returncode == 4 and f"'{TENSOR}' holds 3.402823" in refused.stderr, refused.stderr
+    assert "more than BFloat16 expresses" in refused.stderr, refused.stderr
+    assert not list(runs.folder.glob("half-largest")), "a copy with an infinite weight is there"
+    runs.check(*commands(runs, target, "largest")["export"])
+
+
+def run_directories(runs, model):
+    """A run's folder stands for its newest checkpoint; one that is damaged is named with its tensor and no advice to train."""
+    run = model.parent.parent
+    runs.check("import", run, "--output", "of_run")
+    assert (runs.folder / "of_run/model.safetensors").exists()
+    target = run.parent / "damaged_run"
+    shutil.copytree(run, target)
+    for weights in target.glob("checkpoints/*/model.safetensors"):
+        content = bytearray(weights.read_bytes())
+        content[-1] ^= 4  # of the last tensor
+        weights.write_bytes(content)
+    for command in ("generate", "eval", "export", "import"):
+        result = runs.run(*commands(runs, target, "damaged_run")[command])
+        assert result.returncode == 4, (command, result.stderr)
+        assert "model.safetensors: tensor 'model." in result.stderr and "from scratch" not in result.stderr, result.stderr
+
+
+def missing_texts(runs, model):
+    target = copy(model, "incomplete")
+    (target / "generation_config.json").unlink()
+    for command in ("generate", "eval", "export", "import", "init_from"):
+        result = runs.run(*commands(runs, target, "incomplete")[command])
+        assert result.returncode == 0, (command, result.stderr)
+        assert "incomplete/generation_config.json is missing: manifest.json lists it" in result.stderr, (command, result.stderr)
+
+
 def results_that_are_none(runs, model):
     """Finite weights whose products aren't."""
     target = copy(model, "huge")
@@ -148,5 +197,6 @@ with tempfile.TemporaryDirectory() as scratch:
     small = Runs(options.train_llm, pathlib.Path(scratch))
     small.check(*small.train_arguments("run", "train.max_steps=3"))
     made = small.checkpoint("run", 3)
-    for check in (flipped_bits, numbers_that_are_none, results_that_are_none, edited_texts, small_temperatures, escapes):
+    for check in (flipped_bits, numbers_that_are_none, numbers_that_no_type_holds, run_directories, results_that_are_none,
+                  edited_texts, missing_texts, small_temperatures, escapes):
         check(small, made)

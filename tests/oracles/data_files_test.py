@@ -9,6 +9,7 @@ import resource
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 
 import support
@@ -109,6 +110,8 @@ def datasets_files(runs, prepared):
     """What Hugging Face's datasets writes; its Arrow and Parquet files by the commands that the refusals name."""
     try:
         import datasets
+        import pyarrow.feather
+        import pyarrow.ipc
     except ImportError:
         return print("datasets isn't installed: its files are not tried")
     datasets.disable_progress_bars()
@@ -119,21 +122,32 @@ def datasets_files(runs, prepared):
         assert prepared.ids(runs.folder / name) == expected, name
     rows.save_to_disk(runs.folder / "saved")
     rows.to_parquet(runs.folder / "rows.parquet")
-    for refused in (prepared.run(runs.folder / "saved"), prepared.run(runs.folder / "rows.parquet")):
+    (stream,) = (runs.folder / "saved").glob("*.arrow")
+    shutil.copy(stream, runs.folder / "stream.txt")
+    table = rows.data.table
+    with pyarrow.ipc.new_file(runs.folder / "file.arrow", table.schema) as file:
+        file.write_table(table)
+    pyarrow.feather.write_feather(table, runs.folder / "rows.feather")
+    for refused in (prepared.run(runs.folder / "saved"), prepared.run(runs.folder / "rows.parquet"),
+                    prepared.run(runs.folder / "stream.txt"), prepared.run(runs.folder / "file.arrow"),
+                    prepared.run(runs.folder / "rows.feather")):
         command = re.search(r"repair it: python (.*)", refused.stderr)
         assert refused.returncode == 3 and command, refused.stderr
         subprocess.run(f"{sys.executable} {command.group(1)}", shell=True, check=True, capture_output=True)
     assert prepared.ids(runs.folder / "saved") == expected
-    assert prepared.ids(runs.folder / "rows.jsonl") == expected
+    for made in ("rows.jsonl", "stream.txt.jsonl", "file.jsonl"):
+        assert prepared.ids(runs.folder / made) == expected, made
 
 
 def missing_texts(runs, prepared):
     rows = [{"text": "a"}, {"text": None}, {"id": 1}, {"text": ["x"]}, {"text": ""}, {"text": "b"}]
     path = write(runs, "missing.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
     refused = prepared.run(path)
-    assert refused.returncode == 3 and "missing.jsonl:2" in refused.stderr and "on_missing_text" in refused.stderr
-    facts = prepared.facts(path, "--on-missing-text", "skip")
+    assert refused.returncode == 3 and "missing.jsonl:2" in refused.stderr and "--on-missing-text skip" in refused.stderr
+    result = prepared.run(path, "--on-missing-text", "skip")
+    facts = json.loads(result.stdout)[0]
     assert (facts["documents"], facts["empty_documents"]) == (2, 4), facts
+    assert "left out 4 documents without text" in result.stderr, result.stderr
     assert facts["content_sha256"] == prepared.ids(write(runs, "ab.jsonl", jsonl(["a", "b"])))
     out = runs.check(*runs.train_arguments("missing", f"data.train={path}", "data.on_missing_text=skip", "train.max_steps=1",
                                            "lr_scheduler.warmup_steps=0"))
@@ -158,11 +172,48 @@ def repaired_by_their_own_advice(runs, prepared):
     repair("utf32.txt", text.encode("utf-32"), "utf32.txt")
     repair("unpacked.txt.gz", text, "unpacked.txt")
     repair("packed.txt", gzip.compress(text.encode()), "packed.txt.gz")
+    repair("twice.txt.gz", gzip.compress(gzip.compress(text.encode())), "twice.txt.gz")
+    repair("twice2.txt.gz.gz", gzip.compress(gzip.compress(text.encode())), "twice2.txt.gz")
+    repair("packed16.txt.gz", gzip.compress(text.encode("utf-16")), "packed16.txt")
+    for name, mode in (("tar.txt", "w"), ("packed_tar.txt.gz", "w:gz")):
+        archive = runs.folder / "archive"
+        with tarfile.open(archive, mode) as tar:
+            tar.add(runs.text, "inner.txt")
+        repair(name, archive.read_bytes(), name.removesuffix(".gz") + ".folder")
     if shutil.which("xz"):
         import lzma
         repair("a.txt.xz", lzma.compress(text.encode()), "a.txt.gz")
     import bz2
     repair("b.txt.bz2", bz2.compress(text.encode()), "b.txt.gz")
+
+
+def token_files(runs, prepared):
+    """What prepare wrote is no text, alone or in a folder."""
+    folder = runs.folder / "mixed"
+    folder.mkdir()
+    shutil.copy(runs.text, folder / "a.txt")
+    prepared.facts(runs.text)
+    shutil.copy(runs.folder / f"o{prepared.files}" / "data.tokens", folder / "data.tokens")
+    for inputs in ([folder / "data.tokens"], [runs.text, folder / "data.tokens"], [folder]):
+        refused = prepared.run(*inputs)
+        assert refused.returncode == 3 and "data.tokens is a token file" in refused.stderr, refused
+    pointer = write(runs, "pointer.tokens", "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    refused = prepared.run(pointer)
+    assert refused.returncode == 3 and "git lfs pull" in refused.stderr, refused
+
+
+def texts_of_nothing(runs, prepared):
+    """An empty .gz is an empty text, as Python's gzip has it; Latin, Cyrillic and Hebrew letters in 16 bits are no UTF-8."""
+    assert gzip.decompress(b"") == b""
+    folder = runs.folder / "with_nothing"
+    folder.mkdir()
+    (folder / "a.txt").write_text("kern")
+    (folder / "b.jsonl.gz").write_bytes(b"")
+    assert prepared.facts(folder)["documents"] == 1
+    for text in ("Latin letters", "\u041a\u0438\u0440\u0438\u043b\u043b\u0438\u0446\u0430", "\u05d0\u05d1\u05d2\u05d3\u05d4\u05d5\u05d6\u05d7"):
+        for encoding in ("utf-16-le", "utf-16-be"):
+            refused = prepared.run(write(runs, "sixteen.txt", (text * 2).encode(encoding)))
+            assert refused.returncode == 3 and f"iconv -f {encoding.replace('-', '').replace('utf', 'UTF-').upper()}" in refused.stderr
 
 
 def many_files(runs, prepared):
@@ -192,6 +243,7 @@ def many_files(runs, prepared):
 with tempfile.TemporaryDirectory() as scratch:
     our_runs = Runs(options.train_llm, pathlib.Path(scratch))
     our_prepared = Prepared(our_runs)
-    for check in (compressed, json_files, datasets_files, missing_texts, repaired_by_their_own_advice, many_files):
+    for check in (compressed, json_files, datasets_files, missing_texts, repaired_by_their_own_advice, token_files, texts_of_nothing,
+                  many_files):
         check(our_runs, our_prepared)
         print(check.__name__, "ok")

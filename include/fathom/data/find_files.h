@@ -14,7 +14,7 @@ namespace fathom {
 /// and each file counts once. Of a folder are left out: hidden files, unknown formats, and what
 /// describes a data set (README.md, dataset_info.json, ...), as Hugging Face's datasets does; a
 /// file that is named itself is taken.
-/// @param log is told what is left out, with the number and the first names; null: nobody
+/// @param log is told what is left out, with their number and the names of up to 500; null: nobody
 /// @throws DataError for what doesn't exist, matches nothing, or has no known extension
 std::vector<DataFile> find_files(const std::vector<std::string>& patterns,
                                  const Log* log = nullptr);

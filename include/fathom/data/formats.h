@@ -15,6 +15,10 @@
 
 namespace fathom {
 
+/// How the settings below are called where they are set, which messages advise: data.text_field or
+/// --text-field.
+enum class SettingNames { keys, flags };
+
 /// How documents are read, by the keys of DataConfig.
 struct ReadOptions {
   std::string text_field = "text";
@@ -22,7 +26,12 @@ struct ReadOptions {
   std::string on_invalid_utf8 = "error";  ///< error, replace, skip
   int64_t max_document_bytes = 16 << 20;  ///< of a JSON line; a text file may have any size
 
+  SettingNames names = SettingNames::keys;
+
   static ReadOptions from(const DataConfig& config);
+  /// "data.text_field" or "--text-field"; with a value "data.on_missing_text=skip" or
+  /// "--on-missing-text skip".
+  std::string setting(std::string_view key, std::string_view value = "") const;
 };
 
 /// Part of a document as it lies in a file. A reader makes it quickly and in order; what takes time
@@ -74,6 +83,9 @@ struct DataFile {
 
   bool is_token_file() const { return format == nullptr; }
 };
+
+/// @throws DataError naming the first that is a token file
+void require_text(const std::vector<DataFile>& files);
 
 /// Opens a text file of any known format.
 /// @throws DataError naming the file

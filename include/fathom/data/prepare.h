@@ -32,10 +32,14 @@ uint64_t total_bytes(const std::vector<DataFile>& files);
 /// text are left out. Memory stays bounded: by some 32 MB of text in flight, or one document (a
 /// JSON line of max_document_bytes) if that is more, and their ids.
 /// @param progress gets the bytes of the files read so far; null: none
-/// @throws DataError the first in the order of the text: a file that can't be read, a document that
-/// isn't as it should be, no document at all, a tokenizer without EOS (or BOS with add_bos)
+/// @throws DataError for a token file among them, or the first in the order of the text: a file
+/// that can't be read, a document that isn't as it should be, no document at all, a tokenizer
+/// without EOS (or BOS with add_bos)
 TokenFileInfo prepare(const std::vector<DataFile>& files, const Tokenizer& tokenizer,
                       const PrepareOptions& options, const std::filesystem::path& output,
                       Progress* progress, const StopFlag& stop);
+
+/// Warns of what a token file leaves out of its text and replaces in it.
+void warn_of_gaps(const TokenFileInfo& info, const std::string& title, const Log& log);
 
 }  // namespace fathom

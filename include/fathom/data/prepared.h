@@ -7,6 +7,7 @@
 #include "fathom/base/log.h"
 #include "fathom/base/stop.h"
 #include "fathom/config/run_config.h"
+#include "fathom/data/formats.h"
 #include "fathom/data/token_file.h"
 #include "fathom/tokenizer/tokenizer.h"
 
@@ -19,16 +20,19 @@ namespace fathom {
 /// the files' contents, so nothing is done twice. Checksums of files are remembered by size, time
 /// and inode.
 /// @param title of the progress bar, "prepare train"
+/// @param names for messages
 /// @throws DataError, DiskError
 std::vector<TokenFile> prepared(const std::vector<std::string>& inputs, const DataConfig& config,
                                 const Tokenizer& tokenizer, const std::string& title,
-                                const Log& log, const StopFlag& stop);
+                                const Log& log, const StopFlag& stop,
+                                SettingNames names = SettingNames::keys);
 
 /// Whether `prepared` has little to do for the data of a config: it is prepared, or a few megabytes
 /// of text. @throws DataError as `find_files` does
 bool is_quick_to_prepare(const DataConfig& config, const Tokenizer& tokenizer);
 
 /// @throws DataError if another tokenizer made the file
-void check_tokenizer(const TokenFile& file, const Tokenizer& tokenizer);
+void check_tokenizer(const TokenFile& file, const Tokenizer& tokenizer,
+                     SettingNames names = SettingNames::keys);
 
 }  // namespace fathom

@@ -69,8 +69,8 @@ enum class Verified { all_files, weights };
 Checkpoint verify(const std::filesystem::path& directory, const StopFlag& stop,
                   Verified what = Verified::all_files);
 
-/// Warns of each file beside the weights that isn't what the directory's manifest says; one that
-/// was removed is missed where it is needed. @throws CheckpointError if the manifest is damaged
+/// Warns of each file beside the weights that isn't what the directory's manifest says, or isn't
+/// there. @throws CheckpointError if the manifest is damaged
 void warn_of_edits(const std::filesystem::path& directory, const Log& log);
 
 /// The published checkpoints of ROOT, valid or not, by ascending step; none if ROOT doesn't exist.

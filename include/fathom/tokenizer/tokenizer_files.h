@@ -22,7 +22,7 @@ struct SpecialTokens {
   std::optional<int64_t> pad = {};
 };
 
-/// The content of a tokenizer's files, by name.
+/// The content of a tokenizer's files, by name, which may be that of a folder and a file in it.
 using TokenizerFiles = std::map<std::string, std::string>;
 
 /// A SentencePiece model as tokenizer.model, tokenizer.json and tokenizer_config.json. transformers
@@ -52,12 +52,17 @@ void set_adds_bos(TokenizerFiles& files, bool adds_bos, const std::string& bos, 
 /// @throws CheckpointError if a file can't be read
 std::vector<int64_t> read_ends(const std::filesystem::path& directory);
 
+/// Keys of generation_config.json that change what transformers generates, and that Fathom doesn't
+/// follow. @throws CheckpointError if the file can't be read
+std::vector<std::string> unfollowed_generation_keys(const std::filesystem::path& directory);
+
 /// The ids of a key: none, one or a list. Some releases write -1 for none.
 /// @throws std::invalid_argument for anything else
 std::vector<int64_t> read_token_ids(const Json& config, const char* key);
 
-/// The tokenizer's files in a model directory, and its generation_config.json: what is carried
-/// along unchanged. @throws DiskError
+/// The tokenizer's files in a model directory, chat templates and those of tokenizers that Fathom
+/// doesn't run among them, and its generation_config.json: what is carried along unchanged.
+/// @throws DiskError
 TokenizerFiles read_tokenizer_files(const std::filesystem::path& directory);
 
 /// The file of a model directory that decides its ids: tokenizer.model or else tokenizer.json. A
@@ -65,6 +70,9 @@ TokenizerFiles read_tokenizer_files(const std::filesystem::path& directory);
 /// divided.
 /// @returns an empty path if there is neither
 std::filesystem::path find_tokenizer(const std::filesystem::path& directory);
+
+/// "" for a directory with a tokenizer, or else what to do, by what lies there instead.
+std::string missing_tokenizer(const std::filesystem::path& directory);
 
 /// The tokenizer of a model directory. @throws CheckpointError if it has none; DataError
 Tokenizer load_tokenizer(const std::filesystem::path& directory);

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "fathom/base/error.h"
+#include "fathom/base/file.h"
 #include "fathom/base/utf8.h"
 
 namespace fathom {
@@ -18,15 +19,19 @@ constexpr std::string_view kByPandas =
 constexpr std::string_view kCsvByPandas =
     "python -c \"import pandas; pandas.read_csv('@').to_json('%.jsonl', orient='records', "
     "lines=True)\"";
-constexpr std::string_view kByDatasets =
+constexpr std::string_view kStreamByDatasets =
     "python -c \"import datasets; datasets.Dataset.from_file('@').to_json('%.jsonl')\"";
+constexpr std::string_view kFileByDatasets =
+    "python -c \"import datasets, pyarrow.ipc; "
+    "datasets.Dataset(pyarrow.ipc.open_file('@').read_all()).to_json('%.jsonl')\"";
 constexpr std::string_view kFromUtf16 = "iconv -f UTF-16 -t UTF-8 @ > @.utf8 && mv @.utf8 @";
 constexpr std::string_view kFromUtf32 = "iconv -f UTF-32 -t UTF-8 @ > @.utf8 && mv @.utf8 @";
 
 // The first row that fits counts.
 const std::vector<ForeignFormat> kForeign = {
     {"Parquet", {".parquet"}, "PAR1\x15"sv, kByPandas},
-    {"Arrow", {".arrow", ".feather"}, "ARROW1"sv, kByDatasets},
+    {"an Arrow file", {".arrow", ".feather"}, "ARROW1"sv, kFileByDatasets},
+    {"an Arrow stream", {".arrow"}, "\xFF\xFF\xFF\xFF"sv, kStreamByDatasets},
     {"a PDF", {".pdf"}, "%PDF-"sv, "pdftotext @ %.txt"},
     {"a Word document", {".docx", ".doc"}, ""sv, "pandoc -t plain @ -o %.txt"},
     {"an OpenDocument text", {".odt"}, ""sv, "pandoc -t plain @ -o %.txt"},
@@ -34,8 +39,9 @@ const std::vector<ForeignFormat> kForeign = {
     {"a zip archive", {".zip"}, "PK\x03\x04"sv, "unzip @ -d %.folder"},
     {"a tar archive",
      {".tar", ".tar.gz", ".tgz", ".tar.zst", ".tar.xz", ".tar.bz2"},
-     ""sv,
-     "mkdir %.folder && tar -xf @ -C %.folder"},
+     "ustar"sv,
+     "mkdir %.folder && tar -xf @ -C %.folder",
+     257},
     {"a 7z archive", {".7z"}, "7z\xBC\xAF\x27\x1C"sv, "7z x @ -o%.folder"},
     {"xz data", {".xz"}, "\xFD\x37zXZ\x00"sv, "xz -dc @ | gzip > %.gz"},
     {"bzip2 data", {".bz2"}, "BZh91AY&SY"sv, "bzip2 -dc @ | gzip > %.gz"},
@@ -50,28 +56,56 @@ const std::vector<ForeignFormat> kForeign = {
     {"UTF-16", {}, "\xFE\xFF"sv, kFromUtf16},
 };
 
-/// UTF-16 without a byte order mark: in most languages, every other byte of some lines is 0.
+bool has_magic(const ForeignFormat& row, std::string_view head) {
+  return !row.magic.empty() && head.size() > row.offset &&
+         head.substr(row.offset).starts_with(row.magic);
+}
+
+const ForeignFormat* foreign_by_magic(std::string_view head) {
+  const auto row = std::find_if(kForeign.begin(), kForeign.end(),
+                                [&](const auto& each) { return has_magic(each, head); });
+  return row == kForeign.end() ? nullptr : &*row;
+}
+
+/// UTF-16 without a byte order mark: every other byte is that of an alphabet, and most of those
+/// (Latin to Arabic) are below 9.
 bool looks_like_utf16(std::string_view head, size_t parity) {
-  size_t zeros = 0;
-  for (size_t i = 0; i < head.size(); ++i) {
-    if (head[i] == 0 && i % 2 != parity) return false;
-    zeros += head[i] == 0 ? 1 : 0;
-  }
-  return head.size() >= 16 && zeros * 5 > head.size() * 2;
+  std::array<size_t, 2> low{};
+  for (size_t i = 0; i < head.size(); ++i)
+    low[i % 2] += static_cast<unsigned char>(head[i]) < 9 ? 1 : 0;
+  return head.size() >= 16 && low[parity] * 5 > head.size() * 2 &&
+         low[1 - parity] * 20 <= low[parity];
+}
+
+/// Control characters that no text is made of; a few may stand in any.
+size_t num_controls(std::string_view head) {
+  return static_cast<size_t>(std::count_if(head.begin(), head.end(), [](unsigned char c) {
+    return c < 9 || (c >= 0x0E && c < 0x20 && c != 0x1B);  // 0x1B starts a terminal's colour
+  }));
 }
 
 /// What the first bytes say; "" where they may be a text.
-std::string problem_of_text(std::string_view head, const std::filesystem::path& path) {
-  for (const ForeignFormat& row : kForeign) {
-    if (!row.magic.empty() && head.starts_with(row.magic))
-      return cat(" is ", row.name, ", not text in UTF-8; repair it: ", repair_command(row, path));
-  }
+/// @param path of the file that holds them, maybe packed
+/// @param packing what it is packed by, or null
+std::string problem_of_text(std::string_view head, const std::filesystem::path& path,
+                            const Compression* packing) {
+  const std::filesystem::path plain =
+      packing == nullptr ? path : std::filesystem::path(path).replace_extension();
+  const std::string unpack =
+      packing == nullptr ? "" : cat(packing->unpack, " ", path.string(), " && ");
+  if (const ForeignFormat* row = foreign_by_magic(head))
+    return cat(packing == nullptr ? " is " : " holds ", row->name,
+               ", not text in UTF-8; repair it: ", unpack, repair_command(*row, plain));
   for (const size_t parity : {size_t{0}, size_t{1}}) {
     if (looks_like_utf16(head, parity))
-      return cat(" is UTF-16 without a byte order mark, not UTF-8; repair it: iconv -f UTF-16",
-                 parity == 1 ? "LE" : "BE", " -t UTF-8 ", path.string(), " > ", path.string(),
-                 ".utf8 && mv ", path.string(), ".utf8 ", path.string());
+      return cat(" is UTF-16 without a byte order mark, not UTF-8; repair it: ", unpack,
+                 "iconv -f UTF-16", parity == 1 ? "LE" : "BE", " -t UTF-8 ", plain.string(), " > ",
+                 plain.string(), ".utf8 && mv ", plain.string(), ".utf8 ", plain.string());
   }
+  const size_t controls = num_controls(head);
+  if (controls >= 4 && controls * 5 > head.size())
+    return cat(" isn't text: ", controls, " of its first ", head.size(),
+               " bytes are control characters; leave it out, or make text in UTF-8 of it");
   return "";
 }
 
@@ -81,10 +115,9 @@ std::string problem_of_packed(std::string_view head, const std::filesystem::path
   if (head.size() < 4 || packing.is_packed(head)) return "";
   const std::string bare = fs::path(path).replace_extension().string();
   const std::string start = cat(" is not valid ", packing.name, " data but ");
-  for (const ForeignFormat& row : kForeign) {
-    if (row.magic.empty() || !head.starts_with(row.magic)) continue;
-    const std::string_view rename = row.fix.substr(row.fix.starts_with("mv @ @") ? 6 : 0);
-    return cat(start, row.name, "; repair it: mv ", path.string(), " ", bare,
+  if (const ForeignFormat* row = foreign_by_magic(head)) {
+    const std::string_view rename = row->fix.substr(row->fix.starts_with("mv @ @") ? 6 : 0);
+    return cat(start, row->name, "; repair it: mv ", path.string(), " ", bare,
                rename.starts_with('.') ? rename : "");
   }
   const Utf8Scan scan = scan_utf8(head);
@@ -96,8 +129,8 @@ std::string problem_of_packed(std::string_view head, const std::filesystem::path
 class CheckedSource : public ByteSource {
  public:
   CheckedSource(std::unique_ptr<ByteSource> source, const std::filesystem::path& path,
-                const Compression* packing)
-      : source_(std::move(source)), path_(path), packing_(packing) {}
+                const Compression* packing, Stage stage)
+      : source_(std::move(source)), path_(path), packing_(packing), stage_(stage) {}
 
   size_t read(std::span<std::byte> buffer) override {
     if (!looked_) look();
@@ -114,19 +147,31 @@ class CheckedSource : public ByteSource {
     looked_ = true;
     head_size_ = source_->read(head_);
     const std::string_view head(reinterpret_cast<const char*>(head_.data()), head_size_);
-    const std::string problem = packing_ == nullptr ? problem_of_text(head, path_)
-                                                    : problem_of_packed(head, path_, *packing_);
+    const std::string problem = stage_ == Stage::text ? problem_of_text(head, path_, packing_)
+                                                      : problem_of_packed(head, path_, *packing_);
     if (!problem.empty()) throw DataError(path_.string() + problem);
   }
 
   std::unique_ptr<ByteSource> source_;
   std::filesystem::path path_;
   const Compression* packing_;
-  std::array<std::byte, 64> head_{};
+  Stage stage_;
+  std::array<std::byte, 512> head_{};
   size_t head_size_ = 0;
   size_t given_ = 0;
   bool looked_ = false;
 };
+
+/// The first bytes of a file; "" for one that can't be read.
+std::string start_of(const std::filesystem::path& path) {
+  try {
+    std::string start(64, '\0');
+    start.resize(InputFile(path).read(std::as_writable_bytes(std::span(start))));
+    return start;
+  } catch (const std::exception&) {  // who opens it says why
+    return "";
+  }
+}
 
 }  // namespace
 
@@ -136,7 +181,8 @@ const ForeignFormat* foreign_by_name(const std::filesystem::path& path) {
   size_t longest = 0;
   for (const ForeignFormat& row : kForeign) {
     for (const std::string_view extension : row.extensions) {
-      if (!name.ends_with(extension) || extension.size() <= longest) continue;
+      if (!name.ends_with(extension) || extension.size() < longest) continue;
+      if (extension.size() == longest && !has_magic(row, start_of(path))) continue;
       best = &row;
       longest = extension.size();
     }
@@ -158,8 +204,9 @@ std::string repair_command(const ForeignFormat& format, const std::filesystem::p
 }
 
 std::unique_ptr<ByteSource> checked(std::unique_ptr<ByteSource> source,
-                                    const std::filesystem::path& path, const Compression* packing) {
-  return std::make_unique<CheckedSource>(std::move(source), path, packing);
+                                    const std::filesystem::path& path, const Compression* packing,
+                                    Stage stage) {
+  return std::make_unique<CheckedSource>(std::move(source), path, packing, stage);
 }
 
 }  // namespace fathom

@@ -28,6 +28,7 @@ struct Compression {
   std::string_view name;
   std::vector<std::string_view> extensions;
   std::string_view summary;
+  std::string_view unpack;                   ///< the command that takes a file's packing off
   bool (*is_packed)(std::string_view head);  ///< whether a file may begin with these four bytes
   std::unique_ptr<ByteSource> (*open)(std::unique_ptr<ByteSource> packed, const std::string& path);
 };
@@ -73,6 +74,6 @@ std::string apply_utf8_policy(const DataFile& file, Record& record, std::string 
 
 /// "path:line:byte: invalid UTF-8 (byte 0xFF); ...".
 [[noreturn]] void throw_invalid_utf8(const DataFile& file, uint64_t line, uint64_t byte_in_line,
-                                     char bad);
+                                     char bad, const ReadOptions& options);
 
 }  // namespace fathom

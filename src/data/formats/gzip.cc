@@ -1,5 +1,5 @@
 // .gz: one or more gzip members, each complete and with the right checksum; zeros after a member,
-// as tapes and archives pad with, mean nothing.
+// as tapes and archives pad with, mean nothing. A file of no bytes holds no bytes.
 #include <zlib.h>
 
 #include <algorithm>
@@ -47,6 +47,7 @@ class GzipSource : public ByteSource {
     stream_.next_in = reinterpret_cast<Bytef*>(input_.data());
     stream_.avail_in = static_cast<uInt>(n);
     if (n > 0) return true;
+    if (packed_->bytes_read() == 0) return false;  // as Python's gzip reads an empty file
     if (!member_done_ || num_members_ == 0)
       throw DataError(cat(path_, " is truncated: it ends inside its gzip data (copy it again)"));
     return false;
@@ -105,6 +106,7 @@ std::unique_ptr<ByteSource> open(std::unique_ptr<ByteSource> packed, const std::
 
 }  // namespace
 
-const Compression kGzip{"gzip", {".gz"}, "any of these, packed by gzip", is_packed, open};
+const Compression kGzip{"gzip",    {".gz"},   "any of these, packed by gzip",
+                        "gzip -d", is_packed, open};
 
 }  // namespace fathom

@@ -16,6 +16,7 @@ class ArrayReader : public RecordReader {
   ArrayReader(const FormatInput& input, std::unique_ptr<ByteSource> source, uint64_t line)
       : file_(input.file),
         max_bytes_(static_cast<uint64_t>(input.options.max_document_bytes)),
+        limit_(input.options.setting("max_document_bytes")),
         source_(std::move(source)),
         block_(kBlockBytes),
         line_(line) {
@@ -88,9 +89,8 @@ class ArrayReader : public RecordReader {
       take();
       element += *c;
       if (element.size() > max_bytes_)
-        throw DataError(cat(where(file_, line_),
-                            ": the document is longer than data.max_document_bytes (", max_bytes_,
-                            "); raise it or split the document"));
+        throw DataError(cat(where(file_, line_), ": the document is longer than ", limit_, " (",
+                            max_bytes_, "); raise it or split the document"));
       if (in_text && *c == '\\') {
         if (const std::optional<char> escaped = take()) element += *escaped;
       } else if (*c == '"') {
@@ -103,6 +103,7 @@ class ArrayReader : public RecordReader {
 
   DataFile file_;
   uint64_t max_bytes_;
+  std::string limit_;  // what it is called
   std::unique_ptr<ByteSource> source_;
   std::vector<char> block_;
   size_t begin_ = 0;

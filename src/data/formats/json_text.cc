@@ -12,11 +12,43 @@ namespace {
 
 constexpr int kMaxDepth = 1000;  // as deep as Python's json writes and reads
 
+/// How a line that isn't JSON may be mended, as far as where its first value ends tells.
+std::string mending(std::string_view line) {
+  constexpr std::string_view kBlanks = " \t\r\n";
+  size_t depth = 0, end = 0;
+  bool in_text = false;
+  for (size_t i = 0; i < line.size() && end == 0; ++i) {
+    const char c = line[i];
+    if (in_text && c == '\\') {
+      ++i;
+    } else if (c == '"') {
+      in_text = !in_text;
+    } else if (!in_text && (c == '{' || c == '[')) {
+      ++depth;
+    } else if (!in_text && (c == '}' || c == ']') && depth > 0 && --depth == 0) {
+      end = i + 1;
+    }
+  }
+  const size_t next = line.find_first_not_of(kBlanks, end);
+  const size_t last = line.find_last_not_of(kBlanks);
+  const bool goes_on = end == 0 && !in_text && depth > 0 &&
+                       std::string_view("{[,").find(line[last]) != std::string_view::npos;
+  const bool has_second = end > 0 && next != line.npos && (line[next] == '{' || line[next] == '[');
+  if (goes_on || has_second)
+    return "one object a line is needed: jq -c . FILE > FILE.jsonl writes them so";
+  if (end > 0 && next == last && line[next] == ',')
+    return "sed 's/,[[:space:]]*$//' FILE > FILE.jsonl takes the commas from ends of lines";
+  return "one object a line is needed: mend the line, or leave it out";
+}
+
 /// Keeps one text field of the outermost object and nothing else.
 class FieldHandler : public nlohmann::json_sax<nlohmann::json> {
  public:
-  explicit FieldHandler(const ReadOptions& options)
-      : field_(options.text_field), skip_(options.on_missing_text == "skip") {}
+  FieldHandler(const std::string& json, const ReadOptions& options)
+      : json_(json),
+        options_(options),
+        field_(options.text_field),
+        skip_(options.on_missing_text == "skip") {}
 
   bool null() override { return value("null"); }
   bool boolean(bool) override { return value("true or false"); }
@@ -53,8 +85,7 @@ class FieldHandler : public nlohmann::json_sax<nlohmann::json> {
   bool parse_error(std::size_t position, const std::string&,
                    const nlohmann::json::exception&) override {
     invalid_ = true;
-    return reject(cat("is not valid JSON (at byte ", position,
-                      "); one object a line is needed: jq -c . FILE > FILE.jsonl writes them so"));
+    return reject(cat("is not valid JSON (at byte ", position, "); ", mending(json_)));
   }
 
   /// Whether the text isn't JSON at all.
@@ -66,15 +97,17 @@ class FieldHandler : public nlohmann::json_sax<nlohmann::json> {
     if (text_) return std::move(*text_);
     if (skip_) return std::nullopt;
     if (!wrong_.empty())
-      throw std::invalid_argument(
-          cat("has a field '", field_, "' that isn't a text but ", wrong_,
-              wrong_ == "an object" ? "; pandas writes an object a line with to_json(FILE, "
-                                      "orient='records', lines=True)"
-                                    : "; data.on_missing_text=skip leaves such documents out"));
-    const std::string advice = list_.empty()
-                                   ? "set data.text_field, or data.on_missing_text=skip"
-                                   : cat("if its documents are in '", list_, "': jq -c '.[\"",
-                                         list_, "\"][]' FILE > FILE.jsonl; or set data.text_field");
+      throw std::invalid_argument(cat(
+          "has a field '", field_, "' that isn't a text but ", wrong_,
+          wrong_ == "an object" ? std::string("; pandas writes an object a line with to_json(FILE, "
+                                              "orient='records', lines=True)")
+                                : cat("; ", options_.setting("on_missing_text", "skip"),
+                                      " leaves such documents out")));
+    const std::string set_field = cat("set ", options_.setting("text_field"));
+    const std::string advice =
+        list_.empty() ? cat(set_field, ", or ", options_.setting("on_missing_text", "skip"))
+                      : cat("if its documents are in '", list_, "': jq -c '.[\"", list_,
+                            "\"][]' FILE > FILE.jsonl; or ", set_field);
     throw std::invalid_argument(
         cat("has no field '", field_, "' (it has: ", join(fields_), "); ", advice));
   }
@@ -102,6 +135,8 @@ class FieldHandler : public nlohmann::json_sax<nlohmann::json> {
     return true;
   }
 
+  const std::string& json_;
+  const ReadOptions& options_;
   const std::string& field_;
   bool skip_;
   std::optional<std::string> text_;
@@ -171,11 +206,12 @@ std::string without_odd_numbers(const std::string& json) {
 }  // namespace
 
 std::optional<std::string> text_of_json(const std::string& json, const ReadOptions& options) {
-  FieldHandler handler(options);
+  FieldHandler handler(json, options);
   const bool parsed = nlohmann::json::sax_parse(json, &handler);
   if (!handler.is_invalid()) return handler.take(parsed);
-  FieldHandler lenient(options);
-  if (nlohmann::json::sax_parse(without_odd_numbers(json), &lenient)) return lenient.take(true);
+  const std::string plain = without_odd_numbers(json);
+  FieldHandler lenient(plain, options);
+  if (nlohmann::json::sax_parse(plain, &lenient)) return lenient.take(true);
   return handler.take(false);
 }
 

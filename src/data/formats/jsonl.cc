@@ -40,6 +40,7 @@ class LineReader : public RecordReader {
   LineReader(const FormatInput& input, std::unique_ptr<ByteSource> source)
       : file_(input.file),
         max_bytes_(static_cast<uint64_t>(input.options.max_document_bytes)),
+        limit_(input.options.setting("max_document_bytes")),
         source_(std::move(source)),
         block_(kBlockBytes) {}
 
@@ -68,9 +69,8 @@ class LineReader : public RecordReader {
       const bool found = line_break != std::string_view::npos;
       const std::string_view part = rest.substr(0, found ? line_break : rest.size());
       if (line.size() + part.size() > max_bytes_)
-        throw DataError(cat(where(file_, line_),
-                            ": the line is longer than data.max_document_bytes (", max_bytes_,
-                            "); raise it or split the document"));
+        throw DataError(cat(where(file_, line_), ": the line is longer than ", limit_, " (",
+                            max_bytes_, "); raise it or split the document"));
       line += part;
       begin_ += part.size() + (found ? 1 : 0);
       if (found) return true;
@@ -79,6 +79,7 @@ class LineReader : public RecordReader {
 
   DataFile file_;
   uint64_t max_bytes_;
+  std::string limit_;  // what it is called
   std::unique_ptr<ByteSource> source_;
   std::vector<char> block_;
   size_t begin_ = 0;
@@ -132,7 +133,8 @@ std::string text(const DataFile& file, Record& record, const ReadOptions& option
   if (lone > 0 && options.on_invalid_utf8 == "error")
     throw DataError(cat(where(file, record.line),
                         ": the text has half a surrogate pair (\\uD800 to \\uDFFF), which isn't "
-                        "Unicode; set data.on_invalid_utf8 to replace or skip"));
+                        "Unicode; set ",
+                        options.setting("on_invalid_utf8"), " to replace or skip"));
   record.skipped = lone > 0 && options.on_invalid_utf8 == "skip";
   if (record.skipped) return "";
   record.replacements += lone;

@@ -18,8 +18,8 @@ constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 class TextReader : public RecordReader {
  public:
   explicit TextReader(const FormatInput& input)
-      : file_(input.file), policy_(input.options.on_invalid_utf8), cut_(input.cut) {
-    if (policy_ == "skip" && !is_valid()) {
+      : file_(input.file), options_(input.options), cut_(input.cut) {
+    if (options_.on_invalid_utf8 == "skip" && !is_valid()) {
       skipped_ = true;
       return;
     }
@@ -84,8 +84,8 @@ class TextReader : public RecordReader {
       append_text(valid);
       used += valid.size();
       if (more_to_come || scan.bad == 0) break;
-      if (policy_ != "replace")
-        throw_invalid_utf8(file_, line_, bytes_in_line_ + 1, rest[scan.valid]);
+      if (options_.on_invalid_utf8 != "replace")
+        throw_invalid_utf8(file_, line_, bytes_in_line_ + 1, rest[scan.valid], options_);
       replacements_ += append_replacing(rest.substr(scan.valid, scan.bad), text_);
       bytes_in_line_ += scan.bad;
       used += scan.bad;
@@ -115,7 +115,7 @@ class TextReader : public RecordReader {
   }
 
   DataFile file_;
-  std::string policy_;
+  ReadOptions options_;
   CutFunction cut_;
   std::unique_ptr<ByteSource> source_;
   std::string raw_;   // bytes that can't be judged yet

@@ -88,6 +88,7 @@ std::unique_ptr<ByteSource> open(std::unique_ptr<ByteSource> packed, const std::
 
 }  // namespace
 
-const Compression kZstd{"zstd", {".zst"}, "any of these, packed by zstd", is_packed, open};
+const Compression kZstd{"zstd",         {".zst"},  "any of these, packed by zstd",
+                        "zstd -d --rm", is_packed, open};
 
 }  // namespace fathom

@@ -31,8 +31,11 @@ struct Manifest {
 /// True for the name of a file without any directory part.
 bool is_bare_name(std::string_view name);
 
-/// Size and hash of every file in `directory`. @throws DiskError, std::logic_error for anything but
-/// regular files
+/// True for the path of a file below a directory: bare names with '/' between them.
+bool is_inner_path(std::string_view path);
+
+/// Size and hash of every file in `directory` and below. @throws DiskError, std::logic_error for
+/// anything but regular files and folders
 Manifest describe_directory(const std::filesystem::path& directory, int64_t step);
 
 /// JSON that ends in the SHA-256 of all before it.

@@ -26,7 +26,7 @@ class WeightCheck {
   /// Hands on a tensor's bytes, in parts that a cache holds. What was handed on is only good once
   /// this has returned.
   /// @throws CheckpointError naming file and tensor, for other bytes than were written and, if
-  /// `must_be_finite`, for the first number that isn't
+  /// `must_be_finite`, for the first number that isn't in float32
   void read(const SafetensorsFile& file, std::string_view name, bool must_be_finite,
             const std::function<void(std::span<const std::byte>)>& use) const;
 
