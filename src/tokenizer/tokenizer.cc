@@ -178,6 +178,7 @@ void Tokenizer::encode_part(const TextPart& part, std::vector<int32_t>& ids,
 }
 
 bool Tokenizer::stands_alone() const { return !state_->settings; }
+std::string Tokenizer::note() const { return state_->engine->note(); }
 bool Tokenizer::adds_bos() const { return state_->settings && state_->settings->adds_bos; }
 
 int64_t Tokenizer::vocab_size() const { return state_->vocabulary.size; }

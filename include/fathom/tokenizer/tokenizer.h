@@ -66,6 +66,10 @@ class Tokenizer {
   /// Whether those files say that each text starts with BOS.
   bool adds_bos() const;
 
+  /// A warning for who uses it on text: its ids aren't those that its file alone gives, or not
+  /// those of transformers. Empty where there is nothing to say.
+  std::string note() const;
+
   /// Token ids of a text of any length; BOS and EOS are not added. Invalid UTF-8 becomes U+FFFD.
   /// A text of more than kMaxTextPart bytes (1 MiB with a tokenizer.json) is encoded in parts (see
   /// find_cut).
