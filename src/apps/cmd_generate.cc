@@ -24,7 +24,8 @@ int run(Invocation& invocation) {
                     invocation.log());
   Llama model = load_model(directory, device, torch::kFloat32, invocation.choices());
   const Tokenizer tokenizer = load_tokenizer(directory);
-  check_vocabulary(tokenizer, model->config().vocab_size);
+  check_fits(tokenizer, model->config().vocab_size);
+  warn_of_ids(tokenizer, invocation.log());
   const std::string prompt = invocation.text("prompt", "");
   DataConfig of_run;
   of_run.add_bos = tokenizer.adds_bos();

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "fathom/base/error.h"
+#include "fathom/base/internal/file_kinds.h"
 #include "fathom/base/utf8.h"
 
 namespace fathom {
@@ -55,7 +56,7 @@ class WireReader {
     } else if (field.type == kBytes) {
       field.bytes = take(varint());
     } else {
-      reject(cat("has a field of wire type ", field.type));
+      reject(cat("has a field of wire type ", field.type, ", which none has; download it again"));
     }
     return field;
   }
@@ -253,6 +254,11 @@ void append_piece(const Piece& piece, float score, std::string& message) {
 }  // namespace
 
 SentencePieceModel parse_sentencepiece_model(std::string_view bytes, std::string_view name) {
+  // A model may start with white space: '\n' is the tag of its first piece.
+  const std::string_view kind = bytes.starts_with('\n') ? "" : foreign_kind(bytes);
+  if (!kind.empty())
+    throw DataError(cat(name, " is not a SentencePiece model, but ", kind,
+                        "; download the model's tokenizer again"));
   WireReader reader(bytes, name);
   if (bytes.empty()) reader.reject("is empty");
   if (bytes.size() > kMaxBytes) reader.reject(cat("has more than ", kMaxBytes, " bytes"));

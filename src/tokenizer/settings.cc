@@ -65,6 +65,7 @@ class Reader {
   TokenizerSettings settings() {
     TokenizerSettings settings;
     settings.auto_class = auto_class_;
+    settings.only_model_type = !found();
     settings.has_json = !json_.is_null();
     settings.json_is_bpe =
         settings.has_json && text(json_.value("model", SortedJson::object()), "type") == "BPE";
@@ -75,6 +76,7 @@ class Reader {
     for (const auto& [key, token] : named_) settings.special[key] = token.content;
     settings.split_special_tokens = flag(config_, "split_special_tokens", false);
     settings.adds_bos = adds_bos();
+    if (settings.adds_bos && !json_.is_null()) settings.special.emplace("bos_token", first_token());
     settings.space = space();
     settings.strips_space = strips_space();
     settings.changes = changes();
@@ -83,7 +85,7 @@ class Reader {
         if (!config_.contains(key)) settings.left_to_model.emplace_back(key);
       }
     }
-    if (model_.contains("vocab_size"))
+    if (model_.contains("vocab_size") && !model_.at("vocab_size").is_null())
       settings.model_size =
           to_id(model_.at("vocab_size"), cat((folder_ / "config.json").string(), ": vocab_size"));
     return settings;
@@ -134,12 +136,20 @@ class Reader {
             .id = -1, .content = content, .normalized = !is_special, .special = is_special};
       }
     }
-    if (json_.is_object() && json_.contains("added_tokens")) {
-      for (const SortedJson& token : json_.at("added_tokens"))
-        decoder_[to_id(token.value("id", SortedJson()),
-                       place("tokenizer.json", "an added token's id"))] =
-            to_token(token, place("tokenizer.json", "added_tokens"));
+    for (const auto& [id, token] : listed()) decoder_[id] = token;
+  }
+
+  /// The added tokens of tokenizer.json.
+  std::vector<std::pair<int64_t, AddedToken>> listed() const {
+    std::vector<std::pair<int64_t, AddedToken>> tokens;
+    if (json_.is_null() || !json_.contains("added_tokens")) return tokens;
+    for (const SortedJson& token : json_.at("added_tokens")) {
+      const std::string where = place("tokenizer.json", cat("added_tokens[", tokens.size(), "]"));
+      const AddedToken read = to_token(token, where);
+      const SortedJson id = token.is_object() ? token.value("id", SortedJson()) : SortedJson();
+      tokens.emplace_back(to_id(id, cat(where, ".id")), read);
     }
+    return tokens;
   }
 
   /// additional_special_tokens has had several names and forms.
@@ -204,9 +214,8 @@ class Reader {
       return std::any_of(tokens.begin(), tokens.end(),
                          [&](const AddedToken& token) { return token.content == content; });
     };
-    if (obeys_json() && json_.contains("added_tokens")) {
-      for (const SortedJson& token : json_.at("added_tokens"))
-        tokens.push_back(to_token(token, place("tokenizer.json", "added_tokens")));
+    if (obeys_json()) {
+      for (const auto& entry : listed()) tokens.push_back(entry.second);
     }
     for (const auto& [id, token] : decoder_) {
       tokens.push_back(token);
@@ -226,23 +235,30 @@ class Reader {
     return tokens;
   }
 
+  bool has_named(std::string_view key) const {
+    return std::any_of(named_.begin(), named_.end(),
+                       [&](const auto& entry) { return entry.first == key; });
+  }
+
   /// A tokenizer.json has its own say, and then add_bos_token has none.
   bool adds_bos() const {
-    if (json_.is_null()) {
-      const bool has_bos = std::any_of(named_.begin(), named_.end(), [](const auto& entry) {
-        return entry.first == "bos_token";
-      });
-      const bool is_left_to_model = is_built_from_model() && !config_.contains("bos_token");
-      return (has_bos || is_left_to_model) && flag(config_, "add_bos_token", false);
-    }
+    if (!json_.is_null()) return !first_token().empty();
+    const bool is_left_to_model = is_built_from_model() && !config_.contains("bos_token");
+    return (has_named("bos_token") || is_left_to_model) && flag(config_, "add_bos_token", false);
+  }
+
+  /// What tokenizer.json puts before a text; empty: nothing.
+  std::string first_token() const {
     for (const SortedJson& step : steps_of("post_processor", "processors")) {
       const std::string type = text(step, "type");
-      if (type == "RobertaProcessing" || type == "BertProcessing") return true;
+      if (type == "RobertaProcessing" || type == "BertProcessing")
+        return step.at("cls").at(0).get<std::string>();
       if (type != "TemplateProcessing") continue;
       const SortedJson single = step.value("single", SortedJson::array());
-      return !single.empty() && single[0].contains("SpecialToken");
+      if (single.empty() || !single[0].contains("SpecialToken")) return "";
+      return text(single[0].at("SpecialToken"), "id");
     }
-    return false;
+    return "";
   }
 
   /// The steps of a part of tokenizer.json, which may be one or a list.

@@ -35,8 +35,9 @@ struct TokenizerSettings {
   bool split_special_tokens = false;  ///< the names of special tokens in a text are text
   bool adds_bos = false;              ///< each text starts with BOS
   AutoClass auto_class;
-  bool has_json = false;     ///< there is a tokenizer.json
-  bool json_is_bpe = false;  ///< and its model is BPE
+  bool only_model_type = false;  ///< all there is beside it is a config.json
+  bool has_json = false;         ///< there is a tokenizer.json
+  bool json_is_bpe = false;      ///< and its model is BPE
   SpaceBefore space;
   SentencePieceChanges changes;                ///< to tokenizer.model
   std::vector<std::string> left_to_model;      ///< special tokens that the model itself names
