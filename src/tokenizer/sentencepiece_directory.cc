@@ -108,21 +108,20 @@ class DirectoryEngine : public TokenizerEngine {
 
   std::string decode(std::span<const int32_t> ids) const override {
     std::string text;
-    for (size_t i = 0; i < ids.size();) {
-      const auto added = by_id_.find(ids[i]);
-      if (added != by_id_.end()) {
+    std::vector<int32_t> stretch;
+    for (const int32_t id : ids) {
+      const auto added = by_id_.find(id);
+      if (added == by_id_.end()) {
+        stretch.push_back(id);
+      } else if (!added->second.special) {
         // A normalized token is decoded as it was found.
-        if (!added->second.special)
-          text += cat(space_.normalized && added->second.normalized ? " " : "",
-                      with_spaces(added->second.content));
-        ++i;
-        continue;
+        text +=
+            cat(decode_stretch(stretch), space_.normalized && added->second.normalized ? " " : "",
+                with_spaces(added->second.content));
+        stretch.clear();
       }
-      size_t end = i;
-      while (end < ids.size() && !by_id_.contains(ids[end])) ++end;
-      text += decode_stretch(ids.subspan(i, end - i));
-      i = end;
     }
+    text += decode_stretch(stretch);
     if (strips_space_ && text.starts_with(' ')) text.erase(0, 1);
     return text;
   }

@@ -73,11 +73,11 @@ FORMS = {
 CLASSES = {
     "llama": (LLAMA, "llama"),
     "llama_legacy": ({**LLAMA, "legacy": True}, "llama"),
-    "fast": ({**LLAMA, "tokenizer_class": "PreTrainedTokenizerFast", "added_tokens_decoder": {"300": token(START)}}, "llama"),
+    "fast": ({**LLAMA, "tokenizer_class": "PreTrainedTokenizerFast", "pad_token": END}, "llama"),
     "no_class": ({"bos_token": "<s>", "eos_token": "</s>"}, "llama"),
     "gemma": ({"tokenizer_class": "GemmaTokenizer", "bos_token": "<s>"}, "llama"),
     "gemma_by_model": ({"bos_token": "<s>"}, "gemma"),
-    "mistral": ({**LLAMA, "added_tokens_decoder": CHATML}, "mistral"),
+    "mistral": (LLAMA, "mistral"),
     "olmo2": (LLAMA, "olmo2"),
     "map": (None, "llama"),
     "config": (None, "llama"),
@@ -109,7 +109,7 @@ def prompts(seed, count=400):
 
 
 def run(*words, text="", warnings=None):
-    """@param warnings gets what is said"""
+    """warnings gets what is said."""
     done = subprocess.run([OPTIONS.train_llm, *map(str, words)], input=text.encode(), capture_output=True, timeout=300)
     assert done.returncode == 0, done.stderr.decode()
     if warnings is not None:
@@ -182,6 +182,13 @@ class TokenizerOfADirectory(unittest.TestCase):
                     # Llama's own kind of model is what transformers takes all for.
                     self.assertEqual("AutoTokenizer" in said[0], (kind, name) not in [
                         ("plain", "llama"), ("plain", "llama_legacy")] and not (kind == "no_prefix" and "llama" not in name), said)
+
+    def test_tokens_of_a_bare_model_get_the_ids_that_they_get_in_transformers(self):
+        placeholder = {"3": token("<|tool|>"), "4": token("<sep>", special=False), str(PIECES): token(END)}
+        for name, decoder in {"chatml": CHATML, "flags": FLAGS, "placeholder": placeholder}.items():
+            with self.subTest(name):
+                config = {**LLAMA, "added_tokens_decoder": decoder}
+                self.compare(self.directory(f"bare-{name}", {"tokenizer_config.json": config}, "symbols", "mistral"))
 
     def test_a_class_that_isnt_followed_is_named(self):
         said = []
