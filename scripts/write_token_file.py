@@ -30,8 +30,6 @@ def write(path, documents, vocab_size, tokenizer_file, checksum=None):
     """
     import numpy
 
-    if not documents:
-        raise ValueError("there are no documents")
     checksum = bytes.fromhex(checksum) if checksum else hashlib.sha256(pathlib.Path(tokenizer_file).read_bytes()).digest()
 
     width = 2 if vocab_size <= 65536 else 4
@@ -129,8 +127,11 @@ def main():
             raise SystemExit(f"the tokenizer of {options.model} has no BOS; leave out --add-bos true")
         start = [tokenizer.bos_token_id]
     start = [] if options.add_bos == "false" else start
-    texts = [text for path in options.text for text in documents_of(path, options.text_field) if text]
-    documents = [start + tokenizer(text, add_special_tokens=False)["input_ids"] + [tokenizer.eos_token_id] for text in texts]
+    texts = (text for path in options.text for text in documents_of(path, options.text_field))
+    encoded = (tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts)
+    documents = [start + ids + [tokenizer.eos_token_id] for ids in encoded if ids]
+    if not documents:
+        raise SystemExit("none of the documents has text")
     write(options.output, documents, len(tokenizer), file, checksum)
 
 
