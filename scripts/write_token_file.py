@@ -1,23 +1,36 @@
-"""Writes a token file of ids that another program's tokenizer made, for models whose tokenizer is a tokenizer.json:
+"""Writes a token file of ids that another program's tokenizer made, for models whose tokenizer Fathom can't run:
 
-    .venv/bin/python scripts/write_token_file.py MODEL_DIR TEXT... --output F.tokens    # each line of TEXT is a document
+    .venv/bin/python scripts/write_token_file.py MODEL_DIR TEXT... --output F.tokens
 
-needs transformers and numpy; `write` alone, for ids from elsewhere, needs numpy. include/fathom/data/token_file.h
+TEXT is read as train-llm reads it: a .jsonl, .ndjson or .json file holds documents as objects, whose text is in the field
+--text-field; any other file is one document; .gz and .zst are unpacked. Documents without text are left out. Each document
+starts with BOS where the tokenizer puts it there (--add-bos decides otherwise) and ends with EOS.
+
+Needs transformers, numpy and train-llm; `write` alone, for ids from elsewhere, needs numpy. include/fathom/data/token_file.h
 describes the format. The file fits the tokenizer that it names by checksum, which is the one that train-llm takes:
 MODEL_DIR/tokenizer.model or else MODEL_DIR/tokenizer.json, which comes first beside a tokenizer.model of tiktoken's.
 """
 
 import argparse
+import gzip
 import hashlib
+import json
 import os
 import pathlib
 import re
+import shutil
 import struct
+import subprocess
 
 
-def write(path, documents, vocab_size, tokenizer_file):
-    """documents: lists of ids below vocab_size, each ended by EOS; none is empty."""
+def write(path, documents, vocab_size, tokenizer_file, checksum=None):
+    """documents: lists of ids below vocab_size, each ended by EOS; none is empty.
+
+    checksum: what `train-llm tokenizer checksum` prints; by default that of a file with nothing of effect beside it.
+    """
     import numpy
+
+    checksum = bytes.fromhex(checksum) if checksum else hashlib.sha256(pathlib.Path(tokenizer_file).read_bytes()).digest()
 
     width = 2 if vocab_size <= 65536 else 4
     starts = numpy.cumsum([0] + [len(ids) for ids in documents], dtype="<u8")
@@ -30,7 +43,7 @@ def write(path, documents, vocab_size, tokenizer_file):
     content += starts.tobytes()
     header = struct.pack("<8s2I7Q2I", b"FATHOMTK", 1, width, len(tokens), len(documents), index_offset,
                          256 + len(content), 0, 0, 0, vocab_size, int(tokens.max()))
-    header += hashlib.sha256(pathlib.Path(tokenizer_file).read_bytes()).digest() + hashlib.sha256(content).digest()
+    header += checksum + hashlib.sha256(content).digest()
     header += hashlib.sha256(header).digest()
     temporary = pathlib.Path(f"{path}.tmp-{os.getpid()}")
     temporary.write_bytes(header.ljust(256, b"\0") + content)
@@ -45,6 +58,53 @@ def tokenizer_file(directory):
     return json if tiktoken and json.exists() else model
 
 
+def checksum_of(file, train_llm):
+    """What beside the file decides its ids counts as well, and only train-llm knows it."""
+    built = pathlib.Path(__file__).resolve().parent.parent / "build/release/train-llm"
+    program = train_llm or (built if built.exists() else shutil.which("train-llm"))
+    if program is None:
+        raise SystemExit(f"train-llm isn't there: {built}; build it (scripts/build.sh), or name it with --train-llm")
+    done = subprocess.run([program, "tokenizer", "checksum", "--tokenizer", file], capture_output=True, text=True)
+    if done.returncode != 0:
+        raise SystemExit(done.stderr.strip())
+    return done.stdout.strip()
+
+
+def unpacked(path):
+    """The text of a file, and its name without .gz or .zst."""
+    content, name = path.read_bytes(), path.name.lower()
+    if name.endswith(".gz"):
+        content, name = gzip.decompress(content), name[:-3]
+    elif name.endswith(".zst"):
+        if shutil.which("zstd") is None:
+            raise SystemExit(f"{path} needs the program zstd, which isn't there; install it, or pack the text with gzip")
+        content, name = subprocess.run(["zstd", "-dcq", path], stdout=subprocess.PIPE, check=True).stdout, name[:-4]
+    try:
+        return content.decode("utf-8-sig"), name
+    except UnicodeDecodeError as error:
+        raise SystemExit(f"{path} isn't text in UTF-8 (byte {error.start}); repair it: iconv -c -f UTF-8 -t UTF-8 {path} > FIXED")
+
+
+def documents_of(path, field):
+    """Texts as train-llm reads them."""
+    text, name = unpacked(path)
+    if not name.endswith((".jsonl", ".ndjson", ".json")):
+        yield text.replace("\r\n", "\n")
+        return
+    is_array = text.lstrip().startswith("[")
+    rows = json.loads(text) if is_array else [json.loads(line) for line in text.split("\n") if line.strip()]
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row, dict) or not isinstance(row.get(field), str):
+            raise SystemExit(f"{path}: document {number} has no text in the field '{field}'; name another with --text-field")
+        yield row[field]
+
+
+def first_ids(tokenizer):
+    """What the tokenizer puts before a text: BOS, or nothing."""
+    plain, whole = (tokenizer("a", add_special_tokens=special)["input_ids"] for special in (False, True))
+    return whole[:1] if whole[:1] != plain[:1] else []
+
+
 def main():
     import transformers
 
@@ -52,13 +112,27 @@ def main():
     parser.add_argument("model", type=pathlib.Path)
     parser.add_argument("text", nargs="+", type=pathlib.Path)
     parser.add_argument("--output", required=True, type=pathlib.Path)
+    parser.add_argument("--text-field", default="text", help="of JSON documents (text)")
+    parser.add_argument("--add-bos", choices=("true", "false"), help="each document starts with BOS (default: as the tokenizer does)")
+    parser.add_argument("--train-llm", type=pathlib.Path, help="the program (default: build/release/train-llm, or on the PATH)")
     options = parser.parse_args()
+    file = tokenizer_file(options.model)
+    checksum = checksum_of(file, options.train_llm)
     tokenizer = transformers.AutoTokenizer.from_pretrained(options.model)
     if tokenizer.eos_token_id is None:
         raise SystemExit(f"the tokenizer of {options.model} has no EOS, which ends each document")
-    lines = [line for file in options.text for line in file.read_text().splitlines() if line.strip()]
-    documents = [tokenizer(line, add_special_tokens=False)["input_ids"] + [tokenizer.eos_token_id] for line in lines]
-    write(options.output, documents, len(tokenizer), tokenizer_file(options.model))
+    start = first_ids(tokenizer)
+    if options.add_bos == "true" and not start:
+        if tokenizer.bos_token_id is None:
+            raise SystemExit(f"the tokenizer of {options.model} has no BOS; leave out --add-bos true")
+        start = [tokenizer.bos_token_id]
+    start = [] if options.add_bos == "false" else start
+    texts = (text for path in options.text for text in documents_of(path, options.text_field))
+    encoded = (tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts)
+    documents = [start + ids + [tokenizer.eos_token_id] for ids in encoded if ids]
+    if not documents:
+        raise SystemExit("none of the documents has text")
+    write(options.output, documents, len(tokenizer), file, checksum)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,8 @@ int run(Invocation& invocation) {
   if (const auto keys = unfollowed_generation_keys(directory); !keys.empty())
     invocation.log().warn(cat((directory / "generation_config.json").string(),
                               ": these keys are not followed: ", join(keys)));
-  check_vocabulary(tokenizer, model->config().vocab_size);
+  check_fits(tokenizer, model->config().vocab_size);
+  warn_of_ids(tokenizer, invocation.log());
   const std::string prompt = invocation.text("prompt", "");
   DataConfig of_run;
   of_run.add_bos = tokenizer.adds_bos();

@@ -55,6 +55,7 @@ Json prepare_text_files(Invocation& invocation) {
   const std::string tokenizer_file = required_text(invocation, "tokenizer");
   const std::filesystem::path folder = resolve_output(required_text(invocation, "output"));
   const Tokenizer tokenizer = Tokenizer::load(tokenizer_file);
+  warn_of_ids(tokenizer, invocation.log());
   PrepareOptions options;
   options.read = read_options(invocation);
   options.add_bos = invocation.has("add-bos");
@@ -98,6 +99,7 @@ Json prepare_config(Invocation& invocation) {
   if (data.tokenizer.empty())
     throw ConfigError("data.tokenizer is missing; set it to a .model file");
   const Tokenizer tokenizer = Tokenizer::load(data.tokenizer);
+  warn_of_ids(tokenizer, invocation.log());
   Json facts = Json::array();
   const auto add = [&](const std::string& name, const std::vector<std::string>& inputs) {
     if (inputs.empty()) return;

@@ -57,8 +57,14 @@ int convert_lines(const Invocation& invocation, const Convert& convert) {
   return 0;
 }
 
+Tokenizer load(const Invocation& invocation) {
+  Tokenizer tokenizer = Tokenizer::load(required_text(invocation, "tokenizer"));
+  warn_of_ids(tokenizer, invocation.log());
+  return tokenizer;
+}
+
 int encode(Invocation& invocation) {
-  const Tokenizer tokenizer = Tokenizer::load(required_text(invocation, "tokenizer"));
+  const Tokenizer tokenizer = load(invocation);
   return convert_lines(invocation, [&](const std::string& line) {
     std::vector<std::string> ids;
     for (const int32_t id : tokenizer.encode(line)) ids.push_back(std::to_string(id));
@@ -67,7 +73,7 @@ int encode(Invocation& invocation) {
 }
 
 int decode(Invocation& invocation) {
-  const Tokenizer tokenizer = Tokenizer::load(required_text(invocation, "tokenizer"));
+  const Tokenizer tokenizer = load(invocation);
   return convert_lines(invocation, [&](const std::string& line) {
     std::vector<int32_t> ids;
     std::istringstream words(line);
@@ -81,6 +87,12 @@ int decode(Invocation& invocation) {
     }
     return tokenizer.decode(ids);
   });
+}
+
+int checksum(Invocation& invocation) {
+  const Tokenizer tokenizer = Tokenizer::load(required_text(invocation, "tokenizer"));
+  invocation.print(tokenizer.checksum() + "\n");
+  return 0;
 }
 
 }  // namespace
@@ -123,6 +135,15 @@ Command tokenizer_decode_command() {
           .computes = true,
           .flags = {kTokenizerFlag},
           .run = decode};
+}
+
+Command tokenizer_checksum_command() {
+  return {.name = "tokenizer checksum",
+          .summary = "prints what token files name their tokenizer by",
+          .usage = "--tokenizer FILE",
+          .example = "train-llm tokenizer checksum --tokenizer qwen/tokenizer.json",
+          .flags = {kTokenizerFlag},
+          .run = checksum};
 }
 
 }  // namespace fathom

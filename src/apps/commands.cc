@@ -9,6 +9,7 @@ std::vector<Command> commands() {
           tokenizer_train_command(),
           tokenizer_encode_command(),
           tokenizer_decode_command(),
+          tokenizer_checksum_command(),
           prepare_command(),
           eval_command(),
           generate_command(),

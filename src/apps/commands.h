@@ -11,6 +11,7 @@ Command check_command();
 Command tokenizer_train_command();
 Command tokenizer_encode_command();
 Command tokenizer_decode_command();
+Command tokenizer_checksum_command();
 Command prepare_command();
 Command eval_command();
 Command generate_command();

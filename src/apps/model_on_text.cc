@@ -38,7 +38,8 @@ ModelOnText load_model_on_text(const Invocation& invocation, const std::vector<s
                     invocation.log());
   Llama model = load_model(directory, device, torch::kFloat32, invocation.choices());
   const Tokenizer tokenizer = load_tokenizer(directory);
-  check_vocabulary(tokenizer, model->config().vocab_size);
+  check_fits(tokenizer, model->config().vocab_size);
+  warn_of_ids(tokenizer, invocation.log());
 
   DataConfig data =
       text_settings(invocation, directory, tokenizer, longest_context(model->config()));

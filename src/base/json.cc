@@ -37,11 +37,15 @@ Json parse_json(std::string_view text, std::string_view where) {
     return Json::parse(LineCountingIterator(text.data(), &line),
                        LineCountingIterator(text.data() + text.size(), &line), callback);
   } catch (const nlohmann::json::exception& error) {
-    const std::string what = error.what();  // "[json.exception.parse_error.101] parse error at ..."
-    const size_t bracket = what.find("] ");
-    reject(cat("not valid JSON: ", bracket == std::string::npos ? what : what.substr(bracket + 2)));
+    reject(cat("not valid JSON: ", json_reason(error)));
   }
   return {};  // not reached: reject throws
+}
+
+std::string json_reason(const nlohmann::json::exception& error) {
+  const std::string what = error.what();  // "[json.exception.parse_error.101] parse error at ..."
+  const size_t bracket = what.find("] ");
+  return bracket == std::string::npos ? what : what.substr(bracket + 2);
 }
 
 std::string json_text(const Json& json) {

@@ -135,6 +135,7 @@ class DocumentWriter {
   DocumentWriter(TokenFileWriter& file, const Tokenizer& tokenizer, const PrepareOptions& options,
                  size_t num_files)
       : file_(file), documents_of_file_(num_files) {
+    tokenizer.require_text();  // before its special tokens: a tiktoken file has none
     const auto special = [&](std::optional<int32_t> id, const char* name, const char* why) {
       if (!id)
         throw DataError(cat("the tokenizer ", tokenizer.name(), " has no ", name, "; ", why));

@@ -219,6 +219,9 @@ Manifest read_manifest(const fs::path& directory) {
     if (!fs::exists(path, ignored)) throw CheckpointError(cat(path.string(), ": is missing"));
     const std::string text = read_text_file(path, kMaxManifestBytes);
     const Json json = parse_json(text, path.string());
+    if (!json.is_object())
+      throw CheckpointError(cat(path.string(), ": isn't a manifest: it holds an ", json.type_name(),
+                                ", not an object; copy the directory again"));
     if (whole_number(json, "version") > kVersion)  // its seal may be another, so look here first
       throw CheckpointError(cat(path.string(), ": has format version ", json.at("version").dump(),
                                 ", which a newer Fathom wrote; this one reads up to ", kVersion));
@@ -231,7 +234,7 @@ Manifest read_manifest(const fs::path& directory) {
   } catch (const std::invalid_argument& error) {
     throw CheckpointError(cat(path.string(), ": is damaged: ", error.what()));
   } catch (const nlohmann::json::exception& error) {
-    throw CheckpointError(cat(path.string(), ": isn't a manifest: ", error.what()));
+    throw CheckpointError(cat(path.string(), ": isn't a manifest: ", json_reason(error)));
   } catch (const DiskError& error) {
     throw CheckpointError(error.what());
   }

@@ -36,6 +36,7 @@ RunData load_data(const RunConfig& config, const Log& log, const StopFlag& stop)
   RunData data{.tokenizer = Tokenizer::load(config.data.tokenizer), .train = {}, .validation = {}};
   check_vocabulary(data.tokenizer, config.model.vocab_size);
   check_start(config, data.tokenizer);
+  warn_of_ids(data.tokenizer, log);
   if (data.tokenizer.is_sentencepiece()) {
     for (const std::string& warning :
          tokenizer_warnings(data.tokenizer.bytes(), data.tokenizer.name()))

@@ -29,6 +29,8 @@ class TokenizerEngine {
   /// Whether its file is a SentencePiece model.
   virtual bool is_sentencepiece() const { return false; }
   virtual const Vocabulary& vocabulary() const = 0;
+  /// What its user should know of whose ids these are; empty: nothing.
+  virtual std::string note() const { return ""; }
 
   /// What beside its file's content decides its ids; empty: nothing.
   virtual std::string distinction() const { return ""; }

@@ -4,6 +4,7 @@
 #include <map>
 
 #include "fathom/base/error.h"
+#include "fathom/base/utf8.h"
 #include "tokenizer/sentencepiece_engine.h"
 
 namespace fathom {
@@ -12,6 +13,7 @@ namespace {
 using Where = SpaceBefore::Where;
 
 constexpr std::string_view kSpacePiece = "\xE2\x96\x81";  // what SentencePiece writes for ' '
+constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
 
 std::string with_space_pieces(std::string_view text) {
   std::string changed;
@@ -19,14 +21,47 @@ std::string with_space_pieces(std::string_view text) {
   return changed;
 }
 
+std::string with_spaces(std::string text) {
+  for (size_t at = 0; (at = text.find(kSpacePiece, at)) != std::string::npos; ++at)
+    text.replace(at, kSpacePiece.size(), " ");
+  return text;
+}
+
+std::string changed(const std::string& bytes, const std::string& name,
+                    const TokenizerSettings& settings) {
+  const SentencePieceModel model = parse_sentencepiece_model(bytes, name);
+  const bool is_unigram = model.algorithm == SentencePieceModel::Algorithm::kUnigram;
+  SentencePieceChanges changes = settings.changes;
+  if (settings.is_built_from_model()) changes.by_order = !is_unigram;
+  if (settings.obeys_json() && settings.json_is_bpe) changes.by_order = is_unigram;
+  return changed_model(bytes, changes);
+}
+
+void add_once(const AddedToken& token, std::vector<AddedToken>& tokens) {
+  const bool is_there = std::any_of(tokens.begin(), tokens.end(), [&](const AddedToken& known) {
+    return known.content == token.content;
+  });
+  if (!is_there) tokens.push_back(token);
+}
+
 class DirectoryEngine : public TokenizerEngine {
  public:
-  DirectoryEngine(const std::string& model, const std::string& name,
+  DirectoryEngine(const std::string& file, const std::string& name,
                   const TokenizerSettings& settings)
-      : model_(model, name),
+      : DirectoryEngine(changed(file, name, settings), file, name, settings) {}
+
+  /// @param used the model as it is used @param file as it was read
+  DirectoryEngine(const std::string& used, const std::string& file, const std::string& name,
+                  const TokenizerSettings& settings)
+      : model_(used, name),
         space_(settings.space),
         strips_space_(settings.strips_space),
+        changes_(differences(parse_sentencepiece_model(file, name),
+                             parse_sentencepiece_model(used, name))),
+        note_(note_of(name, settings)),
         vocabulary_(model_.vocabulary()) {
+    if (space_.where == Where::kAsModel)
+      space_.where = model_.puts_space() ? Where::kEveryStretch : Where::kNowhere;
     std::vector<AddedToken> tokens = with_ids(settings);
     for (const AddedToken& token : tokens) by_id_[token.id] = token;
     std::erase_if(tokens, [&](const AddedToken& token) { return !is_looked_for(token, settings); });
@@ -38,6 +73,7 @@ class DirectoryEngine : public TokenizerEngine {
 
   bool is_sentencepiece() const override { return true; }
   const Vocabulary& vocabulary() const override { return vocabulary_; }
+  std::string note() const override { return note_; }
   std::string piece(int32_t id) const override {
     const auto added = by_id_.find(id);
     return added == by_id_.end() ? model_.piece(id) : added->second.content;
@@ -51,8 +87,9 @@ class DirectoryEngine : public TokenizerEngine {
                   token.content, "\n");
     const bool puts_space = space_.where != Where::kNowhere;
     const bool as_alone = puts_space == model_.puts_space() && !(puts_space && space_.unless_there);
-    if (text.empty() && as_alone) return "";
-    return cat(text, static_cast<int>(space_.where), space_.unless_there, space_.normalized);
+    if (text.empty() && as_alone && changes_.empty()) return "";
+    return cat(text, join(changes_, ", "), static_cast<int>(space_.where), space_.unless_there,
+               space_.normalized);
   }
 
   void encode(const TextPart& part, WordMemory* words, std::vector<int32_t>& ids) const override {
@@ -71,38 +108,83 @@ class DirectoryEngine : public TokenizerEngine {
 
   std::string decode(std::span<const int32_t> ids) const override {
     std::string text;
-    for (size_t i = 0; i < ids.size();) {
-      const auto added = by_id_.find(ids[i]);
-      if (added != by_id_.end()) {
+    std::vector<int32_t> stretch;
+    for (const int32_t id : ids) {
+      const auto added = by_id_.find(id);
+      if (added == by_id_.end()) {
+        stretch.push_back(id);
+      } else if (!added->second.special) {
         // A normalized token is decoded as it was found.
-        if (!added->second.special)
-          text +=
-              cat(space_.normalized && added->second.normalized ? " " : "", added->second.content);
-        ++i;
-        continue;
+        text +=
+            cat(decode_stretch(stretch), space_.normalized && added->second.normalized ? " " : "",
+                with_spaces(added->second.content));
+        stretch.clear();
       }
-      size_t end = i;
-      while (end < ids.size() && !by_id_.contains(ids[end])) ++end;
-      text += model_.decode_part(ids.subspan(i, end - i), PartStart::kInside);
-      i = end;
     }
+    text += decode_stretch(stretch);
     if (strips_space_ && text.starts_with(' ')) text.erase(0, 1);
     return text;
   }
 
  private:
-  /// A token that is a piece has the piece's id; the others come after the pieces, one by one. What
-  /// the model has no id for stays text: a [PAD] that was added to a tokenizer alone, say.
+  std::string note_of(const std::string& name, const TokenizerSettings& settings) const {
+    const AutoClass& made = settings.auto_class;
+    if (settings.obeys_json()) return "";
+    if (made.built_as == BuiltAs::kOther)
+      return cat(name, ": Fathom doesn't know the rules of ", made.name,
+                 ", the class that transformers' AutoTokenizer takes here; the ids are those of "
+                 "SentencePiece. For those of transformers save its tokenizer here "
+                 "(save_pretrained), which writes a tokenizer.json, and move tokenizer.model away");
+    std::vector<std::string> what = changes_;
+    const bool is_llama = made.built_as == BuiltAs::kLlama;
+    if (is_llama ? space_.where != Where::kNowhere && !model_.puts_space() : model_.puts_space())
+      what.emplace_back(is_llama ? "puts a space before a text" : "puts no space before a text");
+    if (what.empty()) return "";
+    return cat(name, ": the ids are those of transformers 5, whose AutoTokenizer makes a ",
+               made.name, " of it that ", join(what, ", "),
+               ", unlike SentencePiece; for SentencePiece's ids, name a copy that lies in a folder "
+               "of its own");
+  }
+
+  /// Bytes that aren't text are a U+FFFD each.
+  std::string decode_stretch(std::span<const int32_t> ids) const {
+    std::string text;
+    size_t done = 0;
+    for (size_t begin = 0, end = 0; begin < ids.size(); begin = end + 1) {
+      std::string bytes;
+      for (end = begin; end < ids.size(); ++end) {
+        const std::optional<char> byte = model_.byte_of(ids[end]);
+        if (!byte) break;
+        bytes += *byte;
+      }
+      if (scan_utf8(bytes).bad == 0) continue;
+      if (done < begin)
+        text += model_.decode_part(ids.subspan(done, begin - done), PartStart::kInside);
+      for (size_t i = begin; i < end; ++i) text += kReplacement;
+      done = end;
+    }
+    if (done < ids.size()) text += model_.decode_part(ids.subspan(done), PartStart::kInside);
+    return text;
+  }
+
+  /// A token that is a piece has the piece's id; the others come after the pieces, one by one, or
+  /// in place of the piece whose id their file gives them. What the model has no id for stays text:
+  /// a [PAD] that was added to a tokenizer alone, say.
   std::vector<AddedToken> with_ids(const TokenizerSettings& settings) {
     std::vector<AddedToken> tokens = settings.tokens;
     if (!settings.lists_extra_tokens) {
       for (const MarkedPiece& piece : model_.marked())
-        tokens.push_back({.id = -1, .content = piece.text, .special = piece.is_control});
+        add_once({.id = -1, .content = piece.text, .special = piece.is_control}, tokens);
     }
     std::map<std::string, int32_t, std::less<>> known;
     for (int32_t id = 0; id < vocabulary_.size; ++id) known.emplace(model_.piece(id), id);
+    add_from_model(settings, tokens);
     std::vector<AddedToken> kept;
     for (AddedToken& token : tokens) {
+      if (token.id >= 0 && token.id < model_.vocabulary().size && !known.contains(token.content)) {
+        known.erase(model_.piece(token.id));
+        known[token.content] = token.id;
+      }
       const auto [place, is_new] =
           known.emplace(token.content, static_cast<int32_t>(vocabulary_.size));
       if (is_new && vocabulary_.size >= settings.model_size) {
@@ -115,6 +197,15 @@ class DirectoryEngine : public TokenizerEngine {
       kept.push_back(token);
     }
     return kept;
+  }
+
+  void add_from_model(const TokenizerSettings& settings, std::vector<AddedToken>& tokens) const {
+    for (const std::string& key : settings.left_to_model) {
+      const std::optional<int32_t> id = key == "bos_token"   ? vocabulary_.bos
+                                        : key == "eos_token" ? vocabulary_.eos
+                                                             : vocabulary_.unk;
+      if (id) add_once({.id = -1, .content = model_.piece(*id), .special = true}, tokens);
+    }
   }
 
   bool is_looked_for(const AddedToken& token, const TokenizerSettings& settings) const {
@@ -157,6 +248,8 @@ class DirectoryEngine : public TokenizerEngine {
   SentencePieceEngine model_;
   SpaceBefore space_;
   bool strips_space_;
+  std::vector<std::string> changes_;  // what transformers does otherwise than the file says
+  std::string note_;
   Vocabulary vocabulary_;
   std::map<int32_t, AddedToken> by_id_;
   AddedTokens looked_for_;

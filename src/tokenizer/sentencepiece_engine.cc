@@ -1,6 +1,7 @@
 #include "tokenizer/sentencepiece_engine.h"
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "fathom/base/error.h"
 
@@ -79,6 +80,12 @@ std::string SentencePieceEngine::decode_part(std::span<const int32_t> ids, PartS
   std::string text;
   check_status(processor(start).Decode(std::vector<int>(ids.begin(), ids.end()), &text), name_);
   return text;
+}
+
+std::optional<char> SentencePieceEngine::byte_of(int32_t id) const {
+  if (!with_prefix_->IsByte(id)) return std::nullopt;
+  const std::string name = piece(id);  // "<0x0A>"
+  return static_cast<char>(std::strtoul(name.c_str() + 1, nullptr, 16));
 }
 
 std::string SentencePieceEngine::piece(int32_t id) const { return with_prefix_->IdToPiece(id); }

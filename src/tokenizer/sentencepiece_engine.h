@@ -25,6 +25,8 @@ class SentencePieceEngine : public TokenizerEngine {
   bool puts_space() const { return puts_space_; }
   /// The pieces that aren't parts of words.
   const std::vector<MarkedPiece>& marked() const { return marked_; }
+  /// What an id stands for that isn't text, but a byte.
+  std::optional<char> byte_of(int32_t id) const;
   /// The text of ids that don't stand at the start of a text, or do.
   std::string decode_part(std::span<const int32_t> ids, PartStart start) const;
 

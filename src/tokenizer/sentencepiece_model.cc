@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "fathom/base/error.h"
+#include "fathom/base/internal/file_kinds.h"
 #include "fathom/base/utf8.h"
 
 namespace fathom {
@@ -55,7 +56,7 @@ class WireReader {
     } else if (field.type == kBytes) {
       field.bytes = take(varint());
     } else {
-      reject(cat("has a field of wire type ", field.type));
+      reject(cat("has a field of wire type ", field.type, ", which none has; download it again"));
     }
     return field;
   }
@@ -232,9 +233,32 @@ void parse_part(const WireField& field, std::string_view name, SentencePieceMode
   }
 }
 
+void append_bytes(char tag, std::string_view bytes, std::string& message) {
+  message += tag;
+  for (size_t left = bytes.size();; left >>= 7) {
+    message += static_cast<char>(left < 0x80 ? left : (left & 0x7F) | 0x80);
+    if (left < 0x80) break;
+  }
+  message += bytes;
+}
+
+void append_piece(const Piece& piece, float score, std::string& message) {
+  std::string fields;
+  append_bytes(0x0A, piece.text, fields);
+  fields += '\x15';
+  fields.append(reinterpret_cast<const char*>(&score), sizeof score);
+  fields += {'\x18', static_cast<char>(piece.kind)};
+  append_bytes(0x0A, fields, message);
+}
+
 }  // namespace
 
 SentencePieceModel parse_sentencepiece_model(std::string_view bytes, std::string_view name) {
+  // A model may start with white space: '\n' is the tag of its first piece.
+  const std::string_view kind = bytes.starts_with('\n') ? "" : foreign_kind(bytes);
+  if (!kind.empty())
+    throw DataError(cat(name, " is not a SentencePiece model, but ", kind,
+                        "; download the model's tokenizer again"));
   WireReader reader(bytes, name);
   if (bytes.empty()) reader.reject("is empty");
   if (bytes.size() > kMaxBytes) reader.reject(cat("has more than ", kMaxBytes, " bytes"));
@@ -269,6 +293,49 @@ std::vector<MarkedPiece> marked_pieces(const SentencePieceModel& model) {
       marked.push_back({static_cast<int32_t>(id), piece.text, piece.kind == Kind::kControl});
   }
   return marked;
+}
+
+std::string changed_model(std::string_view model, const SentencePieceChanges& changes) {
+  std::string changed(changes.by_order ? "" : model);
+  if (changes.by_order) {
+    WireReader reader(model, "");
+    float score = 0;  // as trainers of BPE write it
+    while (const auto field = reader.next()) {
+      if (field->id == 1)
+        append_piece(parse_piece(field->bytes, "", 0), score--, changed);
+      else if (field->id <= 5)
+        append_bytes(static_cast<char>(field->id << 3 | kBytes), field->bytes, changed);
+    }
+    append_bytes(0x12, std::string{'\x18', '\x02'}, changed);  // model_type: BPE
+  }
+  // A later field of a protocol buffer wins over an earlier one.
+  if (!changes.keeps_suffix) append_bytes(0x12, std::string{'\xC0', '\x01', '\0'}, changed);
+  if (!changes.normalizes) append_bytes(0x1A, std::string{'\x12', '\0'}, changed);
+  if (!changes.removes_spaces)  // and they are escaped
+    append_bytes(0x1A, std::string{'\x20', '\0', '\x28', '\x01'}, changed);
+  return changed;
+}
+
+std::vector<std::string> differences(const SentencePieceModel& model,
+                                     const SentencePieceModel& changed) {
+  const auto rises = [](const Piece& left, const Piece& right) {
+    return left.kind == Kind::kNormal && right.kind == Kind::kNormal && left.score <= right.score;
+  };
+  const auto in_order = [&](const std::vector<Piece>& pieces) {
+    return std::adjacent_find(pieces.begin(), pieces.end(), rises) == pieces.end();
+  };
+  std::vector<std::string> found;
+  if (model.algorithm != changed.algorithm)
+    found.emplace_back("takes its pieces for BPE's");
+  else if (in_order(model.pieces) != in_order(changed.pieces))
+    found.emplace_back("merges in the order of its pieces, not of their scores");
+  if (model.character_map != changed.character_map)
+    found.emplace_back("leaves out its normalization of characters");
+  if (model.remove_extra_whitespaces != changed.remove_extra_whitespaces)
+    found.emplace_back("keeps spaces that it removes");
+  if (model.whitespace_as_suffix != changed.whitespace_as_suffix)
+    found.emplace_back("takes a space to the word behind it");
+  return found;
 }
 
 std::string with_dummy_prefix(std::string_view model, bool add_dummy_prefix) {

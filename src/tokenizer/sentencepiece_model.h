@@ -59,6 +59,23 @@ struct MarkedPiece {
 };
 std::vector<MarkedPiece> marked_pieces(const SentencePieceModel& model);
 
+/// What of a model's file counts; by default all. transformers obeys little of it.
+struct SentencePieceChanges {
+  bool normalizes = true;      ///< else it has no character map
+  bool removes_spaces = true;  ///< else spaces at the ends of a text and beside others stay
+  bool keeps_suffix = true;    ///< else no space comes behind its word
+  bool by_order = false;       ///< a BPE model that merges what has the lowest id
+
+  bool operator==(const SentencePieceChanges&) const = default;
+};
+
+/// @param model that parse_sentencepiece_model accepts
+std::string changed_model(std::string_view model, const SentencePieceChanges& changes);
+
+/// How a changed model gives other ids than the model; of each what it does.
+std::vector<std::string> differences(const SentencePieceModel& model,
+                                     const SentencePieceModel& changed);
+
 /// The same model with another `add_dummy_prefix` (whether a text starts with a space that isn't
 /// there): a later field of a protocol buffer wins over an earlier one.
 std::string with_dummy_prefix(std::string_view model, bool add_dummy_prefix);

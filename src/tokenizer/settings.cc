@@ -4,33 +4,29 @@
 #include <array>
 
 #include "fathom/base/error.h"
-#include "fathom/base/file.h"
 #include "fathom/base/json.h"
+#include "tokenizer/token_json.h"
 
 namespace fathom {
 namespace {
 
 namespace fs = std::filesystem;
 
-// Sorted, not in order: a vocabulary has 100,000 keys and more.
-using SortedJson = nlohmann::json;
-
-constexpr uint64_t kMaxBytes = uint64_t{64} << 20;
 constexpr std::array kNamedTokens = {"bos_token", "eos_token", "unk_token", "sep_token",
                                      "pad_token", "cls_token", "mask_token"};
-/// What a Llama's tokenizer has without being told.
-const std::map<std::string_view, const char*> kLlamaTokens = {
-    {"bos_token", "<s>"}, {"eos_token", "</s>"}, {"unk_token", "<unk>"}};
+using Defaults = std::map<std::string_view, const char*>;
 
-template <typename AnyJson>
-AnyJson read(const fs::path& path) {
-  std::error_code ignored;
-  if (!fs::exists(path, ignored)) return nullptr;
-  try {
-    return AnyJson::parse(read_text_file(path, kMaxBytes));
-  } catch (const SortedJson::exception& error) {
-    throw DataError(cat(path.string(), " isn't JSON: ", error.what()));
-  }
+/// What a class's tokenizer has without being told.
+const Defaults& defaults_of(BuiltAs built_as) {
+  static const Defaults llama = {
+      {"bos_token", "<s>"}, {"eos_token", "</s>"}, {"unk_token", "<unk>"}};
+  static const Defaults gemma = {{"bos_token", "<bos>"},
+                                 {"eos_token", "<eos>"},
+                                 {"unk_token", "<unk>"},
+                                 {"pad_token", "<pad>"},
+                                 {"mask_token", "<mask>"}};
+  static const Defaults none;
+  return built_as == BuiltAs::kLlama ? llama : built_as == BuiltAs::kGemma ? gemma : none;
 }
 
 /// In the file's order.
@@ -41,53 +37,38 @@ std::vector<std::string> keys_of(const Json& object) {
   return keys;
 }
 
-bool flag(const SortedJson& object, const char* key, bool fallback) {
-  const auto found = object.find(key);
-  return found == object.end() || !found->is_boolean() ? fallback : found->get<bool>();
-}
-
-std::string text(const SortedJson& object, const char* key) {
-  const auto found = object.find(key);
-  return found == object.end() || !found->is_string() ? "" : found->get<std::string>();
-}
-
-/// A text, which transformers takes for a special token, or an object.
-AddedToken to_token(const SortedJson& value) {
-  if (value.is_string()) return {.id = -1, .content = value.get<std::string>(), .special = true};
-  const bool special = flag(value, "special", false);
-  return {.id = -1,
-          .content = value.at("content").get<std::string>(),
-          .single_word = flag(value, "single_word", false),
-          .lstrip = flag(value, "lstrip", false),
-          .rstrip = flag(value, "rstrip", false),
-          .normalized = flag(value, "normalized", !special),
-          .special = special};
-}
-
-bool is_token(const SortedJson& value) {
-  return value.is_string() || (value.is_object() && value.contains("content"));
-}
-
 /// Collects the tokens in the order in which transformers adds them.
 class Reader {
  public:
   explicit Reader(const fs::path& folder)
-      : in_order_(read<Json>(folder / "tokenizer_config.json")),
+      : folder_(folder),
+        in_order_(read_tokenizer_json<Json>(folder / "tokenizer_config.json")),
         config_(in_order_),
-        map_(read<SortedJson>(folder / "special_tokens_map.json")),
-        added_(read<SortedJson>(folder / "added_tokens.json")),
-        json_(read<SortedJson>(folder / "tokenizer.json")),
-        model_(read<SortedJson>(folder / "config.json")) {
+        map_(read_tokenizer_json<SortedJson>(folder / "special_tokens_map.json")),
+        added_(read_tokenizer_json<SortedJson>(folder / "added_tokens.json")),
+        json_(read_tokenizer_json<SortedJson>(folder / "tokenizer.json")),
+        model_(read_tokenizer_json<SortedJson>(folder / "config.json")) {
     if (!json_.is_object()) json_ = nullptr;  // what reads it for its model says what is wrong
+    if (!model_.is_object()) model_ = SortedJson::object();
+    has_config_ = config_.is_object();
+    if (!has_config_) config_ = SortedJson::object();
+    const std::string named = text(config_, "tokenizer_class");
+    auto_class_ = auto_class(named.empty() ? text(model_, "tokenizer_class") : named,
+                             text(model_, "model_type"), has_byte_level());
   }
 
   bool found() const {
-    return !config_.is_null() || !map_.is_null() || !added_.is_null() || !json_.is_null();
+    return has_config_ || !map_.is_null() || !added_.is_null() || !json_.is_null();
   }
+  bool has_model_type() const { return !text(model_, "model_type").empty(); }
 
   TokenizerSettings settings() {
-    if (!config_.is_object()) config_ = SortedJson::object();
     TokenizerSettings settings;
+    settings.auto_class = auto_class_;
+    settings.only_model_type = !found();
+    settings.has_json = !json_.is_null();
+    settings.json_is_bpe =
+        settings.has_json && text(json_.value("model", SortedJson::object()), "type") == "BPE";
     read_decoder();
     read_named();
     read_extra(settings);
@@ -95,28 +76,48 @@ class Reader {
     for (const auto& [key, token] : named_) settings.special[key] = token.content;
     settings.split_special_tokens = flag(config_, "split_special_tokens", false);
     settings.adds_bos = adds_bos();
+    if (settings.adds_bos && !json_.is_null()) settings.special.emplace("bos_token", first_token());
     settings.space = space();
     settings.strips_space = strips_space();
-    if (model_.is_object() && model_.contains("vocab_size"))
-      settings.model_size = model_.at("vocab_size").get<int64_t>();
+    settings.changes = changes();
+    if (is_built_from_model()) {
+      for (const char* key : {"bos_token", "eos_token", "unk_token"}) {
+        if (!config_.contains(key)) settings.left_to_model.emplace_back(key);
+      }
+    }
+    if (model_.contains("vocab_size") && !model_.at("vocab_size").is_null())
+      settings.model_size =
+          to_id(model_.at("vocab_size"), cat((folder_ / "config.json").string(), ": vocab_size"));
     return settings;
   }
 
  private:
-  /// transformers builds a Llama's tokenizer anew from its vocabulary, but not that of a Mistral.
-  bool is_llama() const {
-    const std::string type = text(model_, "model_type");
-    const std::string name = text(config_, "tokenizer_class");
-    return name.starts_with("LlamaTokenizer") && type != "mistral" && type != "olmo2";
+  bool is(BuiltAs built_as) const { return auto_class_.built_as == built_as; }
+  bool obeys_json() const {
+    return !json_.is_null() && (is(BuiltAs::kFile) || is(BuiltAs::kOther));
+  }
+  bool is_built_from_model() const { return json_.is_null() && is(BuiltAs::kFile); }
+
+  bool has_byte_level() const {
+    return std::any_of(kStepLists.begin(), kStepLists.end(), [this](const auto& part) {
+      const SortedJson steps = steps_of(part.first, part.second);
+      return std::any_of(steps.begin(), steps.end(), [](const SortedJson& step) {
+        return step.is_object() && text(step, "type") == "ByteLevel";
+      });
+    });
   }
 
-  bool obeys_json() const { return !json_.is_null() && !is_llama(); }
+  std::string place(const char* file, const std::string& key) const {
+    return cat((folder_ / file).string(), ": ", key);
+  }
 
   /// Tokens with an id of their own. Without added_tokens_decoder, the older files say them.
   void read_decoder() {
     if (config_.contains("added_tokens_decoder")) {
-      for (const auto& [id, token] : config_.at("added_tokens_decoder").items())
-        decoder_[std::stoll(id)] = to_token(token);
+      for (const auto& [id, token] : config_.at("added_tokens_decoder").items()) {
+        const std::string where = place("tokenizer_config.json", "added_tokens_decoder");
+        decoder_[to_id(id, cat(where, ": a key"))] = to_token(token, cat(where, ".", id));
+      }
       return;
     }
     if (map_.is_object()) {
@@ -131,14 +132,24 @@ class Reader {
       const std::vector<std::string> special = special_names();
       for (const auto& [content, id] : added_.items()) {
         const bool is_special = std::find(special.begin(), special.end(), content) != special.end();
-        decoder_[id.get<int64_t>()] = {
+        decoder_[to_id(id, place("added_tokens.json", content))] = {
             .id = -1, .content = content, .normalized = !is_special, .special = is_special};
       }
     }
-    if (json_.is_object() && json_.contains("added_tokens")) {
-      for (const SortedJson& token : json_.at("added_tokens"))
-        decoder_[token.at("id").get<int64_t>()] = to_token(token);
+    for (const auto& [id, token] : listed()) decoder_[id] = token;
+  }
+
+  /// The added tokens of tokenizer.json.
+  std::vector<std::pair<int64_t, AddedToken>> listed() const {
+    std::vector<std::pair<int64_t, AddedToken>> tokens;
+    if (json_.is_null() || !json_.contains("added_tokens")) return tokens;
+    for (const SortedJson& token : json_.at("added_tokens")) {
+      const std::string where = place("tokenizer.json", cat("added_tokens[", tokens.size(), "]"));
+      const AddedToken read = to_token(token, where);
+      const SortedJson id = token.is_object() ? token.value("id", SortedJson()) : SortedJson();
+      tokens.emplace_back(to_id(id, cat(where, ".id")), read);
     }
+    return tokens;
   }
 
   /// additional_special_tokens has had several names and forms.
@@ -158,26 +169,27 @@ class Reader {
     std::vector<std::string> names;
     for (const char* key : kNamedTokens) {
       if (config_.contains(key) && is_token(config_.at(key)))
-        names.push_back(to_token(config_.at(key)).content);
+        names.push_back(token_of(config_.at(key), key).content);
     }
-    for (const SortedJson& token : extra()) names.push_back(to_token(token).content);
+    for (const SortedJson& token : extra()) names.push_back(token_of(token, kExtra).content);
     return names;
   }
 
   void read_named() {
     const auto add = [&](const std::string& key, const SortedJson& value) {
       if (!is_token(value)) return;
-      AddedToken token = to_token(value);
+      AddedToken token = token_of(value, key);
       for (const auto& [id, known] : decoder_) {
         if (known.content == token.content) token = known;
       }
       named_.emplace_back(key, token);
     };
     for (const char* key : kNamedTokens) {
-      const auto fallback = kLlamaTokens.find(key);
+      const Defaults& defaults = defaults_of(auto_class_.built_as);
+      const auto fallback = defaults.find(key);
       if (config_.contains(key))
         add(key, config_.at(key));
-      else if (is_llama() && fallback != kLlamaTokens.end())
+      else if (fallback != defaults.end())
         add(key, fallback->second);
     }
     for (const std::string& key : keys_of(in_order_)) {  // a model's own, such as image_token
@@ -192,7 +204,7 @@ class Reader {
   }
 
   void read_extra(TokenizerSettings& settings) {
-    for (const SortedJson& token : extra()) extra_.push_back(to_token(token));
+    for (const SortedJson& token : extra()) extra_.push_back(token_of(token, kExtra));
     settings.lists_extra_tokens = !extra_.empty() || obeys_json();
   }
 
@@ -202,10 +214,14 @@ class Reader {
       return std::any_of(tokens.begin(), tokens.end(),
                          [&](const AddedToken& token) { return token.content == content; });
     };
-    if (obeys_json() && json_.contains("added_tokens")) {
-      for (const SortedJson& token : json_.at("added_tokens")) tokens.push_back(to_token(token));
+    if (obeys_json()) {
+      for (const auto& entry : listed()) tokens.push_back(entry.second);
     }
-    for (const auto& entry : decoder_) tokens.push_back(entry.second);
+    for (const auto& [id, token] : decoder_) {
+      tokens.push_back(token);
+      // transformers renames the piece that has this id.
+      if (is_built_from_model()) tokens.back().id = static_cast<int32_t>(id);
+    }
     for (const auto& entry : named_) {
       if (!is_there(entry.second.content)) tokens.push_back(entry.second);
     }
@@ -219,31 +235,43 @@ class Reader {
     return tokens;
   }
 
+  bool has_named(std::string_view key) const {
+    return std::any_of(named_.begin(), named_.end(),
+                       [&](const auto& entry) { return entry.first == key; });
+  }
+
   /// A tokenizer.json has its own say, and then add_bos_token has none.
   bool adds_bos() const {
-    if (json_.is_null()) {
-      const bool has_bos = std::any_of(named_.begin(), named_.end(), [](const auto& entry) {
-        return entry.first == "bos_token";
-      });
-      return has_bos && flag(config_, "add_bos_token", false);
-    }
+    if (!json_.is_null()) return !first_token().empty();
+    const bool is_left_to_model = is_built_from_model() && !config_.contains("bos_token");
+    return (has_named("bos_token") || is_left_to_model) && flag(config_, "add_bos_token", false);
+  }
+
+  /// What tokenizer.json puts before a text; empty: nothing.
+  std::string first_token() const {
     for (const SortedJson& step : steps_of("post_processor", "processors")) {
-      if (text(step, "type") != "TemplateProcessing") continue;
+      const std::string type = text(step, "type");
+      if (type == "RobertaProcessing" || type == "BertProcessing")
+        return step.at("cls").at(0).get<std::string>();
+      if (type != "TemplateProcessing") continue;
       const SortedJson single = step.value("single", SortedJson::array());
-      return !single.empty() && single[0].contains("SpecialToken");
+      if (single.empty() || !single[0].contains("SpecialToken")) return "";
+      return text(single[0].at("SpecialToken"), "id");
     }
-    return false;
+    return "";
   }
 
   /// The steps of a part of tokenizer.json, which may be one or a list.
   SortedJson steps_of(const char* part, const char* list) const {
+    if (json_.is_null()) return SortedJson::array();
     const SortedJson steps = json_.value(part, SortedJson());
     if (!steps.is_object()) return SortedJson::array();
     return steps.value(list, SortedJson::array({steps}));
   }
 
   bool strips_space() const {
-    if (!obeys_json()) return flag(config_, "add_prefix_space", true);
+    if (is(BuiltAs::kLlama)) return flag(config_, "add_prefix_space", true);
+    if (!obeys_json()) return is(BuiltAs::kOther);
     const SortedJson steps = steps_of("decoder", "decoders");
     return std::any_of(steps.begin(), steps.end(), [](const SortedJson& step) {
       return text(step, "type") == "Strip" || text(step, "type") == "Metaspace";
@@ -252,15 +280,14 @@ class Reader {
 
   SpaceBefore space() const {
     using Where = SpaceBefore::Where;
-    if (!obeys_json()) {
+    if (is(BuiltAs::kLlama)) {
       if (!flag(config_, "add_prefix_space", true)) return {.where = Where::kNowhere};
       return {.where = flag(config_, "legacy", false) ? Where::kEveryStretch : Where::kText,
               .unless_there = true};
     }
+    if (!obeys_json()) return {.where = is(BuiltAs::kOther) ? Where::kAsModel : Where::kNowhere};
     for (const SortedJson& step : steps_of("normalizer", "normalizers")) {
-      const SortedJson pattern = step.value("pattern", SortedJson::object());
-      const bool at_end = text(step, "type") == "Replace" && text(pattern, "Regex") == "\\z";
-      if (text(step, "type") == "Prepend" || at_end)
+      if (text(step, "type") == "Prepend" || puts_space_behind(step))
         return {.where = Where::kEveryStretch, .normalized = true};
     }
     for (const SortedJson& step : steps_of("pre_tokenizer", "pretokenizers")) {
@@ -275,6 +302,44 @@ class Reader {
     return {.where = Where::kNowhere};
   }
 
+  static bool puts_space_behind(const SortedJson& step) {
+    return text(step, "type") == "Replace" && pattern_of(step) == "\\z";
+  }
+  static std::string pattern_of(const SortedJson& step) {
+    return text(step.value("pattern", SortedJson::object()), "Regex");
+  }
+
+  /// What is left of tokenizer.model.
+  SentencePieceChanges changes() const {
+    if (is(BuiltAs::kLlama) || is(BuiltAs::kGemma))
+      return {
+          .normalizes = false, .removes_spaces = false, .keeps_suffix = false, .by_order = true};
+    if (is_built_from_model()) return {.removes_spaces = false, .keeps_suffix = false};
+    if (!obeys_json()) return {};
+    SentencePieceChanges changes{
+        .normalizes = false, .removes_spaces = false, .keeps_suffix = false};
+    for (const SortedJson& step : steps_of("normalizer", "normalizers")) {
+      const std::string type = text(step, "type");
+      if (type == "Precompiled") changes.normalizes = true;
+      if (type == "Strip" || (type == "Replace" && pattern_of(step).starts_with(" {2,}")))
+        changes.removes_spaces = true;
+      if (puts_space_behind(step)) changes.keeps_suffix = true;
+    }
+    return changes;
+  }
+
+  static constexpr const char* kExtra = "extra_special_tokens";
+  static constexpr std::array kStepLists = {std::pair{"pre_tokenizer", "pretokenizers"},
+                                            std::pair{"decoder", "decoders"},
+                                            std::pair{"post_processor", "processors"}};
+
+  AddedToken token_of(const SortedJson& value, const std::string& key) const {
+    return to_token(value, place("tokenizer_config.json", key));
+  }
+
+  fs::path folder_;
+  bool has_config_ = false;
+  AutoClass auto_class_;
   Json in_order_;  // tokenizer_config.json: tokens get ids in its order
   SortedJson config_, map_, added_, json_, model_;
   std::map<int64_t, AddedToken> decoder_;
@@ -289,15 +354,13 @@ std::optional<TokenizerSettings> read_tokenizer_settings(const fs::path& tokeniz
     return std::nullopt;
   const fs::path folder = tokenizer.parent_path();
   Reader reader(folder);
-  if (!reader.found()) return std::nullopt;
+  const bool counts = tokenizer.filename() == "tokenizer.model" && reader.has_model_type();
+  if (!reader.found() && !counts) return std::nullopt;
   try {
     return reader.settings();
   } catch (const SortedJson::exception& error) {
-    throw DataError(
-        cat("the tokenizer's JSON files in ", folder.string(), " can't be read: ", error.what()));
-  } catch (const std::logic_error& error) {  // an id that is no number
-    throw DataError(cat((folder / "tokenizer_config.json").string(),
-                        ": added_tokens_decoder has a key that isn't an id: ", error.what()));
+    throw DataError(cat("the tokenizer's JSON files in ", folder.string(),
+                        " can't be read: ", json_reason(error), "; download or copy them again"));
   }
 }
 

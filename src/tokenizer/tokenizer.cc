@@ -5,10 +5,12 @@
 #include "fathom/base/error.h"
 #include "fathom/base/file.h"
 #include "fathom/base/hash.h"
+#include "fathom/base/internal/file_kinds.h"
 #include "fathom/base/utf8.h"
 #include "tokenizer/engine.h"
 #include "tokenizer/sentencepiece_directory.h"
 #include "tokenizer/sentencepiece_engine.h"
+#include "tokenizer/sentencepiece_json.h"
 #include "tokenizer/settings.h"
 #include "tokenizer/tiktoken_engine.h"
 #include "tokenizer/tokenizer_json/engine.h"
@@ -28,6 +30,17 @@ std::vector<size_t> space_starts(std::string_view text, size_t begin, size_t end
     if (is_space(at) && !is_space(at - 1)) starts.push_back(at);
   }
   return starts;
+}
+
+/// What lies beside a tokenizer, but for a config.json alone beside a model of words: checkpoints
+/// have those, and transformers has nothing for them.
+std::optional<TokenizerSettings> settings_for(const std::string& bytes,
+                                              const std::filesystem::path& path) {
+  std::optional<TokenizerSettings> settings = read_tokenizer_settings(path);
+  if (settings && settings->only_model_type && !is_tiktoken_file(bytes) &&
+      !has_tokenizer_json(parse_sentencepiece_model(bytes, path.string())))
+    settings.reset();
+  return settings;
 }
 
 std::unique_ptr<const TokenizerEngine> make_engine(
@@ -93,8 +106,9 @@ struct Tokenizer::State {
 
 Tokenizer Tokenizer::load(const std::filesystem::path& path) {
   try {
-    return Tokenizer(std::make_shared<const State>(read_text_file(path, kMaxModelBytes), path,
-                                                   read_tokenizer_settings(path)));
+    std::string bytes = read_text_file(path, kMaxModelBytes);
+    std::optional<TokenizerSettings> settings = settings_for(bytes, path);
+    return Tokenizer(std::make_shared<const State>(std::move(bytes), path, std::move(settings)));
   } catch (const DiskError& error) {
     throw DataError(cat(error.what(), " (a tokenizer model)"));
   }
@@ -178,6 +192,7 @@ void Tokenizer::encode_part(const TextPart& part, std::vector<int32_t>& ids,
 }
 
 bool Tokenizer::stands_alone() const { return !state_->settings; }
+std::string Tokenizer::note() const { return state_->engine->note(); }
 bool Tokenizer::adds_bos() const { return state_->settings && state_->settings->adds_bos; }
 
 int64_t Tokenizer::vocab_size() const { return state_->vocabulary.size; }
@@ -206,11 +221,23 @@ const std::string& Tokenizer::checksum() const { return state_->checksum; }
 const std::string& Tokenizer::bytes() const { return state_->bytes; }
 const std::string& Tokenizer::name() const { return state_->name; }
 
+void warn_of_ids(const Tokenizer& tokenizer, const Log& log) {
+  if (const std::string note = tokenizer.note(); !note.empty()) log.warn(note);
+}
+
 void check_vocabulary(const Tokenizer& tokenizer, int64_t model_vocab_size) {
   if (tokenizer.vocab_size() > model_vocab_size)
     throw ConfigError(cat("model.vocab_size is ", model_vocab_size, ", but the tokenizer ",
                           tokenizer.name(), " has ", tokenizer.vocab_size(),
                           " pieces; set model.vocab_size to at least that"));
+}
+
+void check_fits(const Tokenizer& tokenizer, int64_t model_vocab_size) {
+  if (tokenizer.vocab_size() > model_vocab_size)
+    throw CheckpointError(cat("the tokenizer ", tokenizer.name(), " has ", tokenizer.vocab_size(),
+                              " pieces, but the model beside it only ", model_vocab_size,
+                              " ids (vocab_size of its config.json); put the tokenizer there that "
+                              "the model was trained with"));
 }
 
 }  // namespace fathom

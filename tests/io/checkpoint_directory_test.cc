@@ -230,6 +230,9 @@ TEST(Verify, RefusesManifestsThatASealDoesNotMakeGood) {
               HasSubstr("bad file name"));
   EXPECT_THAT(refused(head + R"({"a": {"size": -1, "sha256": ""}})"), HasSubstr("size isn't"));
   EXPECT_THAT(refused(head + R"({"a": []})"), HasSubstr("isn't a manifest"));
+  EXPECT_THAT(refused(head + R"({"a": {}})"), Not(HasSubstr("json.exception")));
+  write_file(directory / "manifest.json", "[]");
+  EXPECT_THAT(refusal(directory), HasSubstr("isn't a manifest: it holds an array, not an object"));
 }
 
 TEST(Verify, StopsWhenItIsAskedTo) {

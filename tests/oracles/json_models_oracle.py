@@ -150,6 +150,11 @@ class Directories(unittest.TestCase):
         message = train_llm("generate", folder, "--prompt", "The", fails=True)
         self.assertIn("tiktoken", message)
         self.assertIn(f"scripts/write_token_file.py {folder} TEXT... --output F.tokens", message)
+        alone = folder / "ranks.tiktoken"
+        shutil.copy(folder / "tokenizer.model", alone)
+        (folder / "text.txt").write_text(TEXT)
+        message = train_llm("prepare", folder / "text.txt", "--tokenizer", alone, "--output", folder / "never", fails=True)
+        self.assertIn("a tiktoken file", message)
 
     def test_a_name_on_the_hub_comes_with_the_command_that_downloads_it(self):
         for command in (("import", "Qwen/Qwen2.5-0.5B", "--output", pathlib.Path(SCRATCH.name) / "never"),

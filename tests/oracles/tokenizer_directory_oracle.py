@@ -1,11 +1,13 @@
 """The tokenizer of a model directory, tokenizer.model with Hugging Face's files beside it, gives transformers' ids."""
 
+import gzip
 import json
 import os
 import pathlib
 import random
 import shutil
 import subprocess
+import sys
 import tempfile
 import unittest
 
@@ -67,11 +69,34 @@ FORMS = {
 }
 
 
+# Which class AutoTokenizer takes, and so what it obeys of a tokenizer.model: tokenizer_config.json, model_type of config.json.
+CLASSES = {
+    "llama": (LLAMA, "llama"),
+    "llama_legacy": ({**LLAMA, "legacy": True}, "llama"),
+    "fast": ({**LLAMA, "tokenizer_class": "PreTrainedTokenizerFast", "pad_token": END}, "llama"),
+    "no_class": ({"bos_token": "<s>", "eos_token": "</s>"}, "llama"),
+    "gemma": ({"tokenizer_class": "GemmaTokenizer", "bos_token": "<s>"}, "llama"),
+    "gemma_by_model": ({"bos_token": "<s>"}, "gemma"),
+    "mistral": (LLAMA, "mistral"),
+    "olmo2": (LLAMA, "olmo2"),
+    "map": (None, "llama"),
+    "config": (None, "llama"),
+}
+# Models of other kinds than Llama's, by what SentencePiece's trainer is told.
+KINDS = {
+    "default": {"remove_extra_whitespaces": True, "normalization_rule_name": "nmt_nfkc"},
+    "unigram": {"model_type": "unigram", "remove_extra_whitespaces": True, "normalization_rule_name": "nmt_nfkc"},
+    "suffix": {"treat_whitespace_as_suffix": True},
+    "no_prefix": {"add_dummy_prefix": False, "user_defined_symbols": ["\u2581\u2581", START]},
+}
+
+
 def train_model(path, **options):
     lines = pathlib.Path(os.__file__).parent.joinpath("argparse.py").read_text(encoding="utf-8").splitlines()
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(lines), model_prefix=str(path.with_suffix("")), vocab_size=PIECES, minloglevel=2, num_threads=1,
-        model_type="bpe", byte_fallback=True, normalization_rule_name="identity", remove_extra_whitespaces=False, **options)
+    settings = {"model_type": "bpe", "byte_fallback": True, "normalization_rule_name": "identity",
+                "remove_extra_whitespaces": False, **options}
+    sentencepiece.SentencePieceTrainer.train(sentence_iterator=iter(lines), model_prefix=str(path.with_suffix("")),
+                                             vocab_size=PIECES, minloglevel=2, num_threads=1, **settings)
 
 
 def prompts(seed, count=400):
@@ -83,9 +108,12 @@ def prompts(seed, count=400):
         "".join(rng.choice(atoms) for _ in range(rng.randrange(1, 9))) for _ in range(count)]
 
 
-def run(*words, text=""):
+def run(*words, text="", warnings=None):
+    """warnings gets what is said."""
     done = subprocess.run([OPTIONS.train_llm, *map(str, words)], input=text.encode(), capture_output=True, timeout=300)
     assert done.returncode == 0, done.stderr.decode()
+    if warnings is not None:
+        warnings.append(done.stderr.decode())
     return done.stdout.decode()
 
 
@@ -97,28 +125,40 @@ class TokenizerOfADirectory(unittest.TestCase):
         cls.folder = pathlib.Path(holder.name)
         train_model(cls.folder / "plain.model")
         train_model(cls.folder / "symbols.model", user_defined_symbols=["<sep>", START], control_symbols=["[CLS]"])
+        for kind, options in KINDS.items():
+            train_model(cls.folder / f"{kind}.model", **options)
 
     def directory(self, name, files, model="plain", model_type="llama"):
         path = self.folder / name
         path.mkdir()
-        shutil.copy(self.folder / f"{model}.model", path / "tokenizer.model")
+        if model:
+            shutil.copy(self.folder / f"{model}.model", path / "tokenizer.model")
         (path / "config.json").write_text(json.dumps({"model_type": model_type}))
         for file, content in files.items():
             (path / file).write_text(json.dumps(content))
         return path
 
-    def compare(self, path):
+    def compare(self, path, file="tokenizer.model", warnings=None):
         theirs = transformers.AutoTokenizer.from_pretrained(path)
         lines = prompts(OPTIONS.seed)
-        printed = run("tokenizer", "encode", "--tokenizer", path / "tokenizer.model", text="\n".join(lines) + "\n")
+        printed = run("tokenizer", "encode", "--tokenizer", path / file, text="\n".join(lines) + "\n", warnings=warnings)
         ours = [[int(word) for word in line.split()] for line in printed.split("\n")[:-1]]
         self.assertEqual(len(ours), len(lines))
         for line, ids in zip(lines, ours):
             self.assertEqual(theirs(line, add_special_tokens=False)["input_ids"], ids, (path.name, line))
-        decoded = run("tokenizer", "decode", "--tokenizer", path / "tokenizer.model", text=printed).split("\n")[:-1]
-        for ids, text in zip(ours, decoded):
-            self.assertEqual(theirs.decode(ids, skip_special_tokens=True), text, (path.name, ids))
+        self.compare_decoded(path / file, theirs, ours)
         return theirs, ours
+
+    def compare_decoded(self, file, theirs, ours):
+        """Of the texts' ids and of any, whose bytes are no text."""
+        rng = random.Random(OPTIONS.seed)
+        expected = {tuple(ids): theirs.decode(ids, skip_special_tokens=True) for ids in
+                    ours + [[rng.randrange(len(theirs)) for _ in range(6)] for _ in range(200)]}
+        expected = {ids: text for ids, text in expected.items() if "\n" not in text}
+        self.assertGreater(len(expected), 300)
+        printed = run("tokenizer", "decode", "--tokenizer", file, text="".join(" ".join(map(str, ids)) + "\n" for ids in expected))
+        for (ids, text), decoded in zip(expected.items(), printed.split("\n")[:-1], strict=True):
+            self.assertEqual(text, decoded, (file, ids))
 
     def test_files_beside_a_sentencepiece_model_are_read_as_transformers_reads_them(self):
         for name, files in DIRECTORIES.items():
@@ -130,19 +170,72 @@ class TokenizerOfADirectory(unittest.TestCase):
     def test_symbols_that_the_model_marks_are_found_as_transformers_finds_them(self):
         self.compare(self.directory("marked", {"tokenizer_config.json": LLAMA}, model="symbols"))
 
+    def test_each_class_of_tokenizer_obeys_of_a_model_what_it_obeys_in_transformers(self):
+        for kind in ("plain", *KINDS):
+            for name, (config, model_type) in CLASSES.items():
+                with self.subTest(kind, name=name):
+                    files = {"tokenizer_config.json": config} if config else {}
+                    if name == "map":
+                        files = {"special_tokens_map.json": {"eos_token": "</s>", "additional_special_tokens": [END]}}
+                    said = []
+                    self.compare(self.directory(f"{kind}-{name}", files, model=kind, model_type=model_type), warnings=said)
+                    # Llama's own kind of model is what transformers takes all for.
+                    self.assertEqual("AutoTokenizer" in said[0], (kind, name) not in [
+                        ("plain", "llama"), ("plain", "llama_legacy")] and not (kind == "no_prefix" and "llama" not in name), said)
+
+    def test_tokens_of_a_bare_model_get_the_ids_that_they_get_in_transformers(self):
+        placeholder = {"3": token("<|tool|>"), "4": token("<sep>", special=False), str(PIECES): token(END)}
+        for name, decoder in {"chatml": CHATML, "flags": FLAGS, "placeholder": placeholder}.items():
+            with self.subTest(name):
+                config = {**LLAMA, "added_tokens_decoder": decoder}
+                self.compare(self.directory(f"bare-{name}", {"tokenizer_config.json": config}, "symbols", "mistral"))
+
+    def test_a_class_that_isnt_followed_is_named(self):
+        said = []
+        path = self.directory("t5", {"tokenizer_config.json": {"tokenizer_class": "T5Tokenizer"}})
+        run("tokenizer", "encode", "--tokenizer", path / "tokenizer.model", text="a\n", warnings=said)
+        self.assertIn("T5Tokenizer", said[0])
+        self.assertIn("save_pretrained", said[0])
+
     def test_a_tokenizer_json_of_others_decides_where_it_decides_in_transformers(self):
         made = transformers.AutoTokenizer.from_pretrained(self.directory("made", DIRECTORIES["flags"]))
         made.save_pretrained(self.folder / "saved")
         content = json.loads((self.folder / "saved/tokenizer.json").read_text())
         for name, parts in FORMS.items():
-            for kind in ("LlamaTokenizer", "PreTrainedTokenizerFast"):
+            for kind in ("LlamaTokenizer", "GemmaTokenizer", "PreTrainedTokenizerFast"):
                 with self.subTest(name, kind=kind):
                     config = {**LLAMA, "tokenizer_class": kind, "add_bos_token": True}
-                    self.compare(self.directory(f"{name}-{kind}", {"tokenizer.json": {**content, **parts},
-                                                                   "tokenizer_config.json": config}))
+                    files = {"tokenizer.json": {**content, **parts}, "tokenizer_config.json": config}
+                    self.compare(self.directory(f"{name}-{kind}", files))
+                    said = []
+                    self.compare(self.directory(f"{name}-{kind}-alone", files, model=None), "tokenizer.json", said)
+                    built_anew = kind != "PreTrainedTokenizerFast" and (kind, name) != ("LlamaTokenizer", "first")
+                    self.assertEqual("AutoTokenizer" in said[0], built_anew, said)
         with self.subTest("mistral"):
             self.compare(self.directory("mistral", {"tokenizer.json": {**content, **PREPEND}, "tokenizer_config.json": LLAMA},
                                         model_type="mistral"))
+
+    def test_token_files_of_transformers_are_those_that_prepare_makes(self):
+        config = {**LLAMA, "add_bos_token": True, "added_tokens_decoder": CHATML}
+        path = self.directory("token_file", {"tokenizer_config.json": config})
+        rows = [{"body": text} for text in ("first\u2028line", "", "second " + START, "  third")]
+        lines = "".join(json.dumps(row) + "\n" for row in rows)
+        (self.folder / "a.txt").write_bytes("\ufeffone\r\n\n two\x0b three\x0c\u2028four\n".encode())
+        (self.folder / "b.jsonl").write_text(lines + "\n")
+        (self.folder / "c.jsonl.gz").write_bytes(gzip.compress(lines.encode()))
+        (self.folder / "d.json").write_text(json.dumps(rows))
+        texts = [self.folder / name for name in ("a.txt", "b.jsonl", "c.jsonl.gz", "d.json")]
+        run("prepare", *texts, "--tokenizer", path / "tokenizer.model", "--add-bos", "--text-field", "body",
+            "--output", self.folder / "prepared")
+        script = pathlib.Path(__file__).parents[2] / "scripts/write_token_file.py"
+        written = self.folder / "written.tokens"
+        subprocess.run([sys.executable, script, path, *texts, "--output", written, "--text-field", "body",
+                        "--train-llm", OPTIONS.train_llm], check=True, capture_output=True, timeout=300)
+        prepared, = (self.folder / "prepared").glob("*.tokens")
+        ours, theirs = prepared.read_bytes(), written.read_bytes()
+        self.assertEqual(ours[256:], theirs[256:])  # tokens and documents
+        checksum = slice(80, 112)
+        self.assertEqual(ours[checksum], theirs[checksum])
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 #include "tokenizer/sentencepiece_model.h"
 
+#include <gmock/gmock.h>
+
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -12,6 +14,7 @@ namespace fathom {
 namespace {
 
 using testing::data_error;
+using ::testing::HasSubstr;
 using testing::small_tokenizer;
 
 // A writer of the wire format, written from the protocol buffers documentation.
@@ -95,6 +98,44 @@ TEST(SentencePieceModel, NamesTheFileAndWhatIsWrong) {
   EXPECT_EQ(refusal(""), "m.model is not a SentencePiece model: it is empty");
   EXPECT_NE(refusal("{\"model\": 1}").find("m.model is not a SentencePiece model"),
             std::string::npos);
+}
+
+TEST(SentencePieceModel, NamesWhatElseAFileIs) {
+  EXPECT_THAT(refusal("<!DOCTYPE html><html>404</html>"),
+              HasSubstr("m.model is not a SentencePiece model, but HTML"));
+  EXPECT_THAT(refusal(" {\"model\": 1}"), HasSubstr("but JSON"));
+  EXPECT_THAT(refusal("GGUF\x03"), HasSubstr("but GGUF"));
+  EXPECT_THAT(refusal("PK\x03\x04"), HasSubstr("but a zip archive"));
+  EXPECT_THAT(refusal("PK\x03\x04"), HasSubstr("download the model's tokenizer again"));
+}
+
+// transformers' generate_merges ranks merges by the id of the joint piece alone.
+TEST(SentencePieceModel, ChangedMergesByIdAndLeavesOutWhatTransformersDoesntObey) {
+  const std::string normalizer =
+      bytes_field(2, character_map()) + number_field(3, 1) + number_field(4, 1);
+  const std::string model = kUnknown + piece("a", 1, -5) + piece("b", 1, -1) + piece("ab", 1, -9) +
+                            bytes_field(2, number_field(3, 1) + number_field(24, 1)) +
+                            bytes_field(3, normalizer);
+  const SentencePieceModel before = parse_sentencepiece_model(model, "m");
+  const SentencePieceModel same = parse_sentencepiece_model(changed_model(model, {}), "m");
+  EXPECT_TRUE(differences(before, same).empty());
+  const SentencePieceModel after = parse_sentencepiece_model(
+      changed_model(
+          model,
+          {.normalizes = false, .removes_spaces = false, .keeps_suffix = false, .by_order = true}),
+      "m");
+  EXPECT_EQ(after.algorithm, SentencePieceModel::Algorithm::kBpe);
+  EXPECT_EQ(after.character_map, "");
+  EXPECT_FALSE(after.remove_extra_whitespaces);
+  EXPECT_FALSE(after.whitespace_as_suffix);
+  EXPECT_TRUE(after.add_dummy_prefix);
+  ASSERT_EQ(after.pieces.size(), before.pieces.size());
+  for (size_t id = 0; id < after.pieces.size(); ++id) {
+    EXPECT_EQ(after.pieces[id].text, before.pieces[id].text);
+    EXPECT_EQ(after.pieces[id].kind, before.pieces[id].kind);
+    EXPECT_EQ(after.pieces[id].score, -static_cast<float>(id));
+  }
+  EXPECT_EQ(differences(before, after).size(), 4U);
 }
 
 TEST(SentencePieceModel, RefusesPiecesOutOfBounds) {

@@ -56,6 +56,8 @@ TEST(Tokenizer, NamesAFileThatIsMissingOrIsNoModel) {
 TEST(Tokenizer, NeedsAModelWithRoomForItsVocabulary) {
   EXPECT_NO_THROW(check_vocabulary(small_tokenizer(), 300));
   EXPECT_THROW(check_vocabulary(small_tokenizer(), 299), ConfigError);
+  EXPECT_NO_THROW(check_fits(small_tokenizer(), 300));
+  EXPECT_THROW(check_fits(small_tokenizer(), 299), CheckpointError);  // of a directory: no config
 }
 
 // Ids from PyPI's sentencepiece 0.2.1 with the same file.

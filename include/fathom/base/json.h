@@ -16,6 +16,9 @@ using Json = nlohmann::ordered_json;
 /// their file
 Json parse_json(std::string_view text, std::string_view where);
 
+/// What an exception of the library says, without its own name and number.
+std::string json_reason(const nlohmann::json::exception& error);
+
 /// A page of JSON, for people and programs. What isn't UTF-8, as a file's name may be, comes out as
 /// U+FFFD.
 std::string json_text(const Json& json);

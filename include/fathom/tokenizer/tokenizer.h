@@ -10,6 +10,8 @@
 #include <string_view>
 #include <vector>
 
+#include "fathom/base/log.h"
+
 namespace fathom {
 
 class WordMemory;
@@ -66,6 +68,10 @@ class Tokenizer {
   /// Whether those files say that each text starts with BOS.
   bool adds_bos() const;
 
+  /// A warning for who uses it on text: its ids aren't those that its file alone gives, or not
+  /// those of transformers. Empty where there is nothing to say.
+  std::string note() const;
+
   /// Token ids of a text of any length; BOS and EOS are not added. Invalid UTF-8 becomes U+FFFD.
   /// A text of more than kMaxTextPart bytes (1 MiB with a tokenizer.json) is encoded in parts (see
   /// find_cut).
@@ -99,7 +105,8 @@ class Tokenizer {
   /// The piece of an id, with U+2581 for a space. @throws DataError if it isn't in the vocabulary
   std::string piece(int32_t id) const;
 
-  /// SHA-256 of the file, as hex: two tokenizers with one checksum give the same ids.
+  /// SHA-256, as hex, of the file and of what the files beside it change: two tokenizers with one
+  /// checksum give the same ids.
   const std::string& checksum() const;
   /// The model file's content, for a checkpoint that carries it.
   const std::string& bytes() const;
@@ -117,5 +124,10 @@ class Tokenizer {
 /// A vocabulary that doesn't fit would read past the embedding.
 /// @throws ConfigError naming model.vocab_size if the tokenizer has more pieces than the model
 void check_vocabulary(const Tokenizer& tokenizer, int64_t model_vocab_size);
+/// Likewise for the tokenizer of a model directory. @throws CheckpointError
+void check_fits(const Tokenizer& tokenizer, int64_t model_vocab_size);
+
+/// Says a tokenizer's note.
+void warn_of_ids(const Tokenizer& tokenizer, const Log& log);
 
 }  // namespace fathom

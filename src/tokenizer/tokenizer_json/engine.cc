@@ -98,9 +98,45 @@ std::string shown(const AddedTokens& added) {
   return text;
 }
 
+/// A tokenizer.json as transformers takes it.
+struct TakenJson {
+  json root;
+  std::string changes;  ///< which parts are others than the file's
+};
+
+TakenJson taken(json file, const TokenizerSettings* settings) {
+  if (settings == nullptr || settings->obeys_json()) return {std::move(file), ""};
+  const SpaceBefore& space = settings->space;
+  const char* scheme = space.where == SpaceBefore::Where::kNowhere ? "never"
+                       : space.where == SpaceBefore::Where::kText  ? "first"
+                                                                   : "always";
+  const auto parts = [](const json& root) {
+    json shown = {root.value("normalizer", json()), root.value("pre_tokenizer", json())};
+    for (const char* key : {"byte_fallback", "fuse_unk", "ignore_merges"})
+      shown.push_back(root.at("model").value(key, json(false)));
+    return shown.dump();
+  };
+  if (!file.is_object() || !file.contains("model") || !file["model"].is_object())
+    return {std::move(file), ""};
+  const std::string before = parts(file);
+  rebuild(settings->auto_class.built_as, scheme, file);
+  const std::string after = parts(file);
+  return {std::move(file), before == after ? "" : after};
+}
+
 class JsonEngine : public TokenizerEngine {
  public:
-  JsonEngine(const tj::Node& root, const TokenizerSettings* settings) {
+  /// @param path for messages
+  JsonEngine(const tj::Node& file, const std::string& path, const TokenizerSettings* settings) {
+    const TakenJson made = taken(file.value(), settings);
+    const tj::Node root(made.root, "");
+    if (!made.changes.empty())
+      note_ =
+          cat(path, ": the ids are those of transformers 5, whose AutoTokenizer makes a ",
+              settings->auto_class.name,
+              " of its vocabulary, with rules of its own for spaces; "
+              "transformers 4 and the tokenizers library obey the file, and so does Fathom with "
+              "a copy in a folder of its own");
     tj::Ids ids = tj::read_ids(root);
     const std::vector<AddedToken> added = all_added(root, settings, ids);
     vocabulary_.size = tj::size_of(ids);
@@ -115,11 +151,12 @@ class JsonEngine : public TokenizerEngine {
       return parts_->normalizer.apply(content, /*inside=*/false);
     };
     added_ = AddedTokens(added, normalize);
-    const std::string own = shown(AddedTokens(tj::read_added(root), normalize));
-    if (shown(added_) != own) distinction_ = shown(added_);
+    const std::string own = shown(AddedTokens(tj::read_added(file), normalize));
+    if (shown(added_) != own || !made.changes.empty()) distinction_ = shown(added_) + made.changes;
   }
 
   std::string distinction() const override { return distinction_; }
+  std::string note() const override { return note_; }
   std::string refusal() const override { return refusal_; }
   const Vocabulary& vocabulary() const override { return vocabulary_; }
 
@@ -206,6 +243,7 @@ class JsonEngine : public TokenizerEngine {
   std::unordered_map<int32_t, std::string> tokens_;  // by id
   std::string refusal_;
   std::string distinction_;
+  std::string note_;
   std::unique_ptr<const TextParts> parts_;  // null: refused
   AddedTokens added_;
 };
@@ -217,7 +255,8 @@ std::unique_ptr<const TokenizerEngine> json_engine(
     const std::optional<TokenizerSettings>& settings) {
   try {
     const json root = tj::parse(text);
-    return std::make_unique<const JsonEngine>(tj::Node(root, ""), settings ? &*settings : nullptr);
+    return std::make_unique<const JsonEngine>(tj::Node(root, ""), path.string(),
+                                              settings ? &*settings : nullptr);
   } catch (const std::invalid_argument& error) {
     throw DataError(cat(path.string(), ": ", error.what()));
   }
