@@ -21,6 +21,7 @@ import re
 import shutil
 import struct
 import subprocess
+import zlib
 
 
 def write(path, documents, vocab_size, tokenizer_file, checksum=None):
@@ -31,7 +32,6 @@ def write(path, documents, vocab_size, tokenizer_file, checksum=None):
     import numpy
 
     checksum = bytes.fromhex(checksum) if checksum else hashlib.sha256(pathlib.Path(tokenizer_file).read_bytes()).digest()
-
     width = 2 if vocab_size <= 65536 else 4
     starts = numpy.cumsum([0] + [len(ids) for ids in documents], dtype="<u8")
     tokens = numpy.concatenate([numpy.asarray(ids, dtype="<i8") for ids in documents])
@@ -51,17 +51,17 @@ def write(path, documents, vocab_size, tokenizer_file, checksum=None):
 
 
 def tokenizer_file(directory):
-    model, json = directory / "tokenizer.model", directory / "tokenizer.json"
+    model, other = directory / "tokenizer.model", directory / "tokenizer.json"
     if not model.exists():
-        return json
+        return other
     tiktoken = re.match(rb"[A-Za-z0-9+/=]+ \d+\r?\n", model.read_bytes()[:4096])
-    return json if tiktoken and json.exists() else model
+    return other if tiktoken and other.exists() else model
 
 
 def checksum_of(file, train_llm):
     """What beside the file decides its ids counts as well, and only train-llm knows it."""
     built = pathlib.Path(__file__).resolve().parent.parent / "build/release/train-llm"
-    program = train_llm or (built if built.exists() else shutil.which("train-llm"))
+    program = train_llm.resolve() if train_llm else built if built.exists() else shutil.which("train-llm")
     if program is None:
         raise SystemExit(f"train-llm isn't there: {built}; build it (scripts/build.sh), or name it with --train-llm")
     done = subprocess.run([program, "tokenizer", "checksum", "--tokenizer", file], capture_output=True, text=True)
@@ -74,11 +74,17 @@ def unpacked(path):
     """The text of a file, and its name without .gz or .zst."""
     content, name = path.read_bytes(), path.name.lower()
     if name.endswith(".gz"):
-        content, name = gzip.decompress(content), name[:-3]
+        try:
+            content, name = gzip.decompress(content), name[:-3]
+        except (OSError, EOFError, zlib.error) as error:
+            raise SystemExit(f"{path} isn't whole gzip data ({error}); download it again")
     elif name.endswith(".zst"):
         if shutil.which("zstd") is None:
             raise SystemExit(f"{path} needs the program zstd, which isn't there; install it, or pack the text with gzip")
-        content, name = subprocess.run(["zstd", "-dcq", path], stdout=subprocess.PIPE, check=True).stdout, name[:-4]
+        done = subprocess.run(["zstd", "-dcq", path], stdout=subprocess.PIPE)
+        if done.returncode != 0:
+            raise SystemExit(f"{path} isn't whole zstd data; download it again")
+        content, name = done.stdout, name[:-4]
     try:
         return content.decode("utf-8-sig"), name
     except UnicodeDecodeError as error:
@@ -92,7 +98,10 @@ def documents_of(path, field):
         yield text.replace("\r\n", "\n")
         return
     is_array = text.lstrip().startswith("[")
-    rows = json.loads(text) if is_array else [json.loads(line) for line in text.split("\n") if line.strip()]
+    try:
+        rows = json.loads(text) if is_array else [json.loads(line) for line in text.split("\n") if line.strip()]
+    except ValueError as error:
+        raise SystemExit(f"{path} is neither an object a line nor an array of objects ({error}); jq -c . FILE writes lines")
     for number, row in enumerate(rows, 1):
         if not isinstance(row, dict) or not isinstance(row.get(field), str):
             raise SystemExit(f"{path}: document {number} has no text in the field '{field}'; name another with --text-field")

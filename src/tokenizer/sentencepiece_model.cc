@@ -332,7 +332,7 @@ std::vector<std::string> differences(const SentencePieceModel& model,
   if (model.character_map != changed.character_map)
     found.emplace_back("leaves out its normalization of characters");
   if (model.remove_extra_whitespaces != changed.remove_extra_whitespaces)
-    found.emplace_back("keeps spaces that it removes");
+    found.emplace_back("keeps double spaces and those at the ends");
   if (model.whitespace_as_suffix != changed.whitespace_as_suffix)
     found.emplace_back("takes a space to the word behind it");
   return found;
