@@ -79,7 +79,7 @@ class Completion(unittest.TestCase):
         names = {line.split()[0] for line in overview.splitlines()}
         self.assertEqual(set(self.complete("")), names)
         self.assertEqual(self.complete("verify"), ["verify-resume"])
-        self.assertEqual(set(self.complete("tokenizer", "")), {"train", "encode", "decode"})
+        self.assertEqual(set(self.complete("tokenizer", "")), {"train", "encode", "decode", "checksum"})
         self.assertEqual(set(self.complete("help", "")), names)
 
     def test_flags_and_their_values(self):

@@ -189,7 +189,7 @@ def check_generation(scratch):
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(pathlib.Path(os.__file__).read_text().splitlines()), vocab_size=400, minloglevel=2,
         model_prefix=str(directory / "tokenizer"), model_type="bpe", byte_fallback=True, num_threads=1)
-    processor = sentencepiece.SentencePieceProcessor(model_file=str(directory / "tokenizer.model"))
+    tokenizer = transformers.AutoTokenizer.from_pretrained(directory)
     for parameters in ({"std": 0.3}, {"std": 0.6}):
         model = load(directory)
         for parameter in model.parameters():
@@ -199,11 +199,11 @@ def check_generation(scratch):
         (directory / "config.json").write_text(json.dumps(
             {**written, "rope_scaling": {"rope_type": "dynamic", "factor": 4.0}}))
         prompt = "import sys and abc from os.path"
-        ids = torch.tensor([processor.encode(prompt)])
+        ids = torch.tensor([tokenizer(prompt)["input_ids"]])
         assert ids.shape[1] < 32, ids.shape
         model = load(directory)
-        new = model.generate(ids, max_new_tokens=80, do_sample=False, eos_token_id=2, pad_token_id=0)[0, ids.shape[1]:]
-        expected = [token for token in new.tolist() if token != 2]
+        new = model.generate(ids, max_new_tokens=80, do_sample=False, pad_token_id=0)[0, ids.shape[1]:]
+        expected = [token for token in new.tolist() if token != model.config.eos_token_id]
         ours = json.loads(train_llm("generate", directory, "--prompt", prompt, "--max-new-tokens", 80, "--temperature", 0,
                                     "--json").stdout)["new_tokens"]
         assert ours == expected and len(ours) > 40, (ours, expected)

@@ -30,8 +30,9 @@ def make_model(scratch):
     directory = scratch / "model"
     model.save_pretrained(directory)
     (directory / "tokenizer.model").write_bytes((scratch / "tok.model").read_bytes())
-    pieces = sentencepiece.SentencePieceProcessor(model_file=str(scratch / "tok.model"))
-    return model.double(), directory, text, pieces.encode(text.read_text()) + [pieces.eos_id()]
+    tokenizer = transformers.AutoTokenizer.from_pretrained(directory)
+    ids = tokenizer(text.read_text(), add_special_tokens=False)["input_ids"]
+    return model.double(), directory, text, ids + [model.config.eos_token_id]
 
 
 def reference(model, ids, positions):
