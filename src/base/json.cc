@@ -5,8 +5,8 @@
 #include <stdexcept>
 #include <vector>
 
-#include "base/line_counter.h"
 #include "fathom/base/error.h"
+#include "fathom/base/internal/line_counter.h"
 
 namespace fathom {
 namespace {

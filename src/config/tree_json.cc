@@ -1,9 +1,9 @@
 #include <nlohmann/json.hpp>
 
-#include "base/line_counter.h"
 #include "config/tree.h"
 #include "config/tree_builder.h"
 #include "fathom/base/error.h"
+#include "fathom/base/internal/line_counter.h"
 
 namespace fathom {
 namespace {

@@ -29,7 +29,8 @@ TEST(Json, NamesTheLineOfWhatItRefuses) {
 }
 
 TEST(Json, WritesBytesThatAreNotUtf8AsTheReplacementCharacter) {
-  EXPECT_EQ(json_text({{"path", "a\xff/\xc3\xa9"}}), "{\n  \"path\": \"a\xef\xbf\xbd/\xc3\xa9\"\n}\n");
+  EXPECT_EQ(json_text({{"path", "a\xff/\xc3\xa9"}}),
+            "{\n  \"path\": \"a\xef\xbf\xbd/\xc3\xa9\"\n}\n");
 }
 
 }  // namespace
