@@ -40,7 +40,7 @@ for program in build/release/tests/fathom_{core,cuda,}_tests; do
   echo "$program: $(wc -w <<< "$tests") tests"
   GTEST_FILTER=$(paste -sd: <<< "$tests") "$program" --gtest_brief=1 --gtest_repeat="$seeds" \
     > "$scratch/log" 2>&1 || true
-  ended=$(grep -c '^Repeating all tests' "$scratch/log" || true)
+  ended=$(grep -c '^\[==========\] .* ran\.' "$scratch/log" || true)
   if [ "$ended" != "$seeds" ]; then
     echo "$program: ended in repetition $ended; its last lines:"
     tail -n 5 "$scratch/log"
