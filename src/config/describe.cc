@@ -75,6 +75,12 @@ Json empty_section() {
   return {{"type", "object"}, {"additionalProperties", false}, {"properties", Json::object()}};
 }
 
+std::string description_of(const Field& field) {
+  const std::string value = is_unset(field) ? "" : cat("=", yaml_value(field));
+  return cat("  ", field.path, value, "\n      ", field.doc, "; ", allowed_values(field),
+             condition_text(field), "\n");
+}
+
 }  // namespace
 
 std::string dump_yaml(RunConfig config, const Choices& choices) {
@@ -113,16 +119,6 @@ std::map<std::string, std::string> effective_values(RunConfig config, const Choi
   }
   return values;
 }
-
-namespace {
-
-std::string description_of(const Field& field) {
-  const std::string value = is_unset(field) ? "" : cat("=", yaml_value(field));
-  return cat("  ", field.path, value, "\n      ", field.doc, "; ", allowed_values(field),
-             condition_text(field), "\n");
-}
-
-}  // namespace
 
 std::string describe_keys(const Choices& choices) {
   RunConfig config;

@@ -41,7 +41,10 @@ bool mentions(const std::string& text, const std::string& name) {
 /// A config in the making.
 class Loader {
  public:
-  explicit Loader(const Choices& choices) : choices_(choices), fields_(choices) { declare(); }
+  explicit Loader(const Choices& choices)
+      : choices_(choices), fields_(choices), default_fields_(choices) {
+    declare();
+  }
 
   void apply(const Source& source) {
     ++layer_;
@@ -152,10 +155,12 @@ class Loader {
     int layer;
   };
 
-  /// Declares the keys of the config as it is now.
+  /// Declares the keys of the config as it is now, and of one with lists as long and defaults.
   void declare() {
     fields_ = Fields(choices_);
     config_.declare(fields_);
+    default_fields_ = Fields(choices_);
+    defaults_.declare(default_fields_);
     sections_.clear();
     for (const Field& field : fields_.all()) {
       for (std::string section = section_of(field.path); !section.empty();
@@ -165,16 +170,7 @@ class Loader {
   }
 
   /// Gives a field its default.
-  void reset(const Field& field) {
-    RunConfig defaults;
-    Fields of_defaults(choices_);
-    defaults.declare(of_defaults);
-    for (const SectionList& list : fields_.lists())
-      of_defaults.find_list(list.path)->resize(list.size);
-    of_defaults = Fields(choices_);
-    defaults.declare(of_defaults);
-    copy_value(*of_defaults.find(field.path), field);
-  }
+  void reset(const Field& field) { copy_value(*default_fields_.find(field.path), field); }
 
   /// A list takes the place of one that an earlier layer set.
   void apply_list(const std::string& label, const SectionList& list_in, const Node& value) {
@@ -184,7 +180,9 @@ class Loader {
       throw ConfigError(cat(where, ": ", list.path,
                             " is a list of sections; write each after '- ', "
                             "or [] for none"));
+    list.resize(0);  // what an earlier layer says of a section doesn't stay
     list.resize(value.items.size());
+    default_fields_.find_list(list.path)->resize(value.items.size());
     std::erase_if(settings_,
                   [&](const auto& entry) { return entry.first.starts_with(list.path + "."); });
     settings_[list.path] = {where, layer_};
@@ -323,6 +321,8 @@ class Loader {
   RunConfig config_;
   StartingModel start_;
   Fields fields_;
+  RunConfig defaults_;
+  Fields default_fields_;
   std::set<std::string> sections_;
   std::map<std::string, Setting> settings_;
   std::vector<std::string> errors_;

@@ -11,9 +11,21 @@
 #include "fathom/io/checkpoint_directory.h"
 
 namespace fathom {
-namespace {
 
 namespace fs = std::filesystem;
+
+uint64_t free_bytes(const fs::path& path) {
+  fs::path existing = fs::absolute(path);
+  std::error_code error;
+  while (!fs::exists(existing, error) && existing.has_relative_path())
+    existing = existing.parent_path();
+  struct statvfs status {};
+  if (::statvfs(existing.c_str(), &status) != 0)
+    throw_disk_error("can't look up the free space of", existing.string(), errno);
+  return uint64_t{status.f_bavail} * status.f_frsize;
+}
+
+namespace {
 
 std::string human_bytes(uint64_t bytes) {
   constexpr double kKilo = 1e3, kMega = 1e6, kGiga = 1e9;
@@ -28,21 +40,6 @@ std::string human_bytes(uint64_t bytes) {
   }
   return text;
 }
-
-}  // namespace
-
-uint64_t free_bytes(const fs::path& path) {
-  fs::path existing = fs::absolute(path);
-  std::error_code error;
-  while (!fs::exists(existing, error) && existing.has_relative_path())
-    existing = existing.parent_path();
-  struct statvfs status {};
-  if (::statvfs(existing.c_str(), &status) != 0)
-    throw_disk_error("can't look up the free space of", existing.string(), errno);
-  return uint64_t{status.f_bavail} * status.f_frsize;
-}
-
-namespace {
 
 /// The largest file that this process may write.
 uint64_t largest_file() {

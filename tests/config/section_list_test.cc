@@ -43,6 +43,8 @@ TEST_F(SectionList, IsReadFromYamlJsonAndTheCommandLine) {
   const auto typed = load(path, {{"probes", R"([{"name": "other", "interval": 5}])"}}).config;
   ASSERT_EQ(typed.probes.size(), 1U);  // it takes the place of the file's
   EXPECT_EQ(typed.probes[0].name, "other");
+  const auto plain = load(path, {{"probes", R"([{"name": "other"}])"}}).config;
+  EXPECT_EQ(plain.probes.at(0).interval, ProbeConfig().interval);  // and not the file's 3
   EXPECT_EQ(load(path, {{"probes", "[]"}}).config.probes.size(), 0U);
 }
 
