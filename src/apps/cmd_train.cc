@@ -22,9 +22,7 @@ void end_of_rank(Parallel& parallel) {
   } catch (const Error& error) {
     const bool agreed = parallel.stop().requested() && error.exit_code() > 128;
     if (agreed) return parallel.leave();
-    const int signal = error.exit_code() - 128;
-    parallel.fail(error.exit_code(),
-                  signal > 0 ? cat("stopped by SIG", ::sigabbrev_np(signal)) : error.what());
+    parallel.fail(error.exit_code(), error.what());
   } catch (const std::exception& error) {
     parallel.fail(1, error.what());
   }
@@ -62,9 +60,8 @@ int run(Invocation& invocation) {
   RunEnd end(invocation, config, resolve_output(config.train.out_dir), launch.world_size);
   try {
     run_as_rank(launch, config, same, invocation, end);
-  } catch (const Interrupted& error) {
-    const int code = error.exit_code();
-    throw Error(speaks ? end.interrupted(code - 128) : "", code);
+  } catch (const Interrupted& stopped) {
+    throw Error(speaks ? end.interrupted(stopped) : "", stopped.exit_code());
   } catch (const Error& error) {
     throw Error(end.failed(error), error.exit_code());
   }

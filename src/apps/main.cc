@@ -98,11 +98,6 @@ int report(std::string message, int exit_code) {
   return exit_code;
 }
 
-/// "stopped by SIGINT".
-std::string stopped_by(const Interrupted& stopped) {
-  return cat("stopped by SIG", ::sigabbrev_np(stopped.exit_code() - 128));
-}
-
 /// Memory may run out in a thread of a library, where nobody catches what is thrown.
 [[noreturn]] void end_of_thread() {
   try {
@@ -141,8 +136,6 @@ int main(int argc, char** argv) {
   } catch (const fathom::ConfigErrors& errors) {
     for (const std::string& line : errors.lines()) fathom::report(line, errors.exit_code());
     return errors.exit_code();
-  } catch (const fathom::Interrupted& stopped) {
-    return fathom::report(fathom::stopped_by(stopped), stopped.exit_code());
   } catch (const fathom::Error& error) {
     return fathom::report(error.what(), error.exit_code());
   } catch (const std::bad_alloc&) {

@@ -115,10 +115,9 @@ std::string RunEnd::completed() const {
              " generate ", shell_quoted(config_.train.out_dir), " --prompt 'Once upon a time'");
 }
 
-std::string RunEnd::interrupted(int signal) const {
-  const std::string by = cat("stopped by SIG", ::sigabbrev_np(signal));
-  if (!step_) return cat(by, " before training began", go_on(""));
-  return cat(by, " at ", progress(), "; ", where(), go_on(""));
+std::string RunEnd::interrupted(const Interrupted& stopped) const {
+  if (!step_) return cat(stopped.what(), " before training began", go_on(""));
+  return cat(stopped.what(), " at ", progress(), "; ", where(), go_on(""));
 }
 
 std::string RunEnd::failed(const Error& error) const {

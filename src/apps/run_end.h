@@ -31,7 +31,7 @@ class RunEnd : public Observer {
 
   /// All steps are done, now or before, or those up to --stop-after.
   std::string completed() const;
-  std::string interrupted(int signal) const;
+  std::string interrupted(const Interrupted& stopped) const;
   /// An error with what is left of the run.
   std::string failed(const Error& error) const;
 

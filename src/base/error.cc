@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cctype>
 #include <cerrno>
+#include <csignal>
 #include <cstring>
 #include <numeric>
 
@@ -31,6 +32,9 @@ std::string_view last_part(std::string_view name) {
 }
 
 }  // namespace
+
+Interrupted::Interrupted(int signal)
+    : Error(cat("stopped by SIG", ::sigabbrev_np(signal)), 128 + signal) {}
 
 std::string join(const std::vector<std::string>& names, std::string_view separator) {
   std::string joined;

@@ -1,5 +1,7 @@
 #include "fathom/base/error.h"
 
+#include <csignal>
+
 #include <gtest/gtest.h>
 
 #include "fathom/base/hash.h"
@@ -18,6 +20,10 @@ TEST(Error, EachTypeHasItsExitCode) {
   EXPECT_EQ(BusyError("").exit_code(), 8);
   EXPECT_EQ(MemoryError("").exit_code(), 9);
   EXPECT_EQ(Interrupted(15).exit_code(), 143);
+}
+
+TEST(Error, AnInterruptionNamesTheSignal) {
+  EXPECT_STREQ(Interrupted(SIGHUP).what(), "stopped by SIGHUP");
 }
 
 TEST(NearestName, FindsTheNameThatATypoMeant) {

@@ -49,11 +49,11 @@ class ShapeError : public std::invalid_argument {
   using std::invalid_argument::invalid_argument;
 };
 
-/// Work ended early because of a signal. `exit_code()` is 128 + the signal's number.
+/// Work ended early because of a signal: "stopped by SIGTERM". `exit_code()` is 128 + the signal's
+/// number.
 class Interrupted : public Error {
  public:
-  explicit Interrupted(int signal)
-      : Error("interrupted by signal " + std::to_string(signal), 128 + signal) {}
+  explicit Interrupted(int signal);
 };
 
 /// Joins its arguments as a stream would print them (GCC 12 has no <format>).
