@@ -224,6 +224,8 @@ LoadedConfig Invocation::load_config() const {
   return load_run_config(arguments_.at(0), overrides, *choices_, read_model);
 }
 
+std::string Invocation::program() const { return shell_quoted(program_); }
+
 std::string Invocation::command_line(const std::vector<std::string>& dropped,
                                      const std::string& dropped_key) const {
   std::string line = cat(program(), " ", command_->name);
@@ -240,23 +242,6 @@ std::string Invocation::command_line(const std::vector<std::string>& dropped,
     }
   }
   return line;
-}
-
-std::string shell_quoted(const std::string& word) {
-  constexpr std::string_view kPlain = "@%+=:,./-_";
-  const auto is_plain = [&](unsigned char c) {
-    return std::isalnum(c) != 0 || kPlain.find(static_cast<char>(c)) != std::string_view::npos;
-  };
-  if (!word.empty() && std::all_of(word.begin(), word.end(), is_plain)) return word;
-  std::ostringstream quoted;
-  for (const char c : word) {
-    if (c == '\'') {
-      quoted << "'\\''";
-    } else {
-      quoted << c;
-    }
-  }
-  return cat("'", quoted.str(), "'");
 }
 
 void write_stdout(std::string_view text_in, const StopFlag& stop) {

@@ -52,9 +52,6 @@ struct Command {
   int (*run)(Invocation&) = nullptr;           ///< @returns the exit code; errors are thrown
 };
 
-/// A word as a shell reads it back.
-std::string shell_quoted(const std::string& word);
-
 /// Writes all of `text` to stdout; what would drive a terminal is escaped where stdout is one.
 /// @throws DiskError: a closed pipe or a full disk loses what the command is for. (Progress and
 /// messages go to stderr, through Log and Progress, and never fail.)
@@ -93,7 +90,7 @@ class Invocation {
   LoadedConfig load_config() const;
 
   /// The program as it was called, quoted for a shell.
-  std::string program() const { return shell_quoted(program_); }
+  std::string program() const;
   /// This command line once more, quoted for a shell.
   /// @param dropped flags that it goes without
   /// @param dropped_key whose overrides it goes without; "": none

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <utility>
 
+#include "fathom/base/internal/quote.h"
 #include "fathom/base/number.h"
 #include "fathom/run/checkpoint.h"
 #include "fathom/train/schedule.h"

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <cstdint>
 #include <cstdio>
 
@@ -79,6 +80,17 @@ std::string quote_name(std::string_view name) {
   if (name.size() <= kMaxBytes) return cat("'", printable(name), "'");
   const size_t end = character_start(name, kMaxBytes);
   return cat("'", printable(name.substr(0, end > 0 ? end : kMaxBytes)), "...'");
+}
+
+std::string shell_quoted(const std::string& word) {
+  constexpr std::string_view kPlain = "@%+=:,./-_";
+  const auto is_plain = [&](unsigned char c) {
+    return std::isalnum(c) != 0 || kPlain.find(static_cast<char>(c)) != std::string_view::npos;
+  };
+  if (!word.empty() && std::all_of(word.begin(), word.end(), is_plain)) return word;
+  std::string quoted;
+  for (const char c : word) quoted += c == '\'' ? "'\\''" : std::string(1, c);
+  return cat("'", quoted, "'");
 }
 
 }  // namespace fathom

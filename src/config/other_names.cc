@@ -13,6 +13,7 @@ constexpr std::string_view kNoDropout = "Fathom has no dropout; leave it out";
 constexpr std::string_view kNoCompile = "nothing needs to be compiled; leave it out";
 constexpr std::string_view kNoService =
     "no online service is supported; metrics go to metrics.jsonl and TensorBoard (log.tensorboard)";
+constexpr std::string_view kTrainSection = "the section is called train";
 constexpr std::string_view kResumeFlag = "it is a flag of train: --resume auto, never or DIR";
 constexpr std::string_view kTensorboard = "true or false; files go to tb in train.out_dir";
 
@@ -277,6 +278,11 @@ const std::vector<OtherName> kOtherNames = {
     {"norm_type", "model.norm.placement", ""},
     {"normalization", "model.norm.placement", ""},
     {"norm_placement", "model.norm.placement", ""},
+    {"use_lns", "model.norm.placement", "model.norm.placement=lns"},
+    {"layernorm_scaling", "model.norm.placement", "model.norm.placement=lns"},
+    {"layer_norm_scaling", "model.norm.placement", "model.norm.placement=lns"},
+    {"model_type", "", "the other keys of model say what it is; leave it out"},
+    {"architectures", "", "the other keys of model say what it is; leave it out"},
     {"n_positions", "model.max_position_embeddings", ""},
     {"dropout", "", kNoDropout},
     {"attention_dropout", "", kNoDropout},
@@ -337,14 +343,25 @@ const std::vector<OtherName> kOtherNames = {
     {"pack_sequences", "data.mode", "packed or documents"},
     {"sample_packing", "data.mode", "packed or documents"},
     {"group_texts", "data.mode", "packed or documents"},
+    {"group_by_length", "data.mode", "packed fills every row, so none is padded"},
+    {"length_column_name", "data.mode", "packed fills every row, so none is padded"},
     {"add_bos_token", "data.add_bos", ""},
     {"prepend_bos", "data.add_bos", ""},
+    // Sections.
+    {"training", "", kTrainSection},
+    {"trainer", "", kTrainSection},
+    {"training_args", "", kTrainSection},
+    {"training_arguments", "", kTrainSection},
+    {"evaluation", "", "the section is called eval"},
+    {"logging", "", "the section is called log"},
+    {"checkpointing", "", "the section is called checkpoint"},
     // Several processes.
     {"deepspeed", "parallel.zero_stage", "0 or 1"},
     {"fsdp", "parallel.zero_stage", "0 or 1"},
     {"zero_optimization", "parallel.zero_stage", "0 or 1"},
     {"ddp_backend", "parallel.backend", ""},
     {"distributed_backend", "parallel.backend", ""},
+    {"strategy", "parallel.zero_stage", "0 or 1; torchrun starts the processes"},
     {"ddp_timeout", "parallel.timeout_seconds", ""},
     {"distributed_timeout_minutes", "parallel.timeout_seconds", "in seconds"},
 };

@@ -13,6 +13,7 @@
 #include "data/formats/foreign.h"
 #include "data/formats/format.h"
 #include "fathom/base/error.h"
+#include "fathom/base/internal/quote.h"
 #include "fathom/base/number.h"
 #include "fathom/data/token_file.h"
 
@@ -263,7 +264,7 @@ DataFile named_file(const fs::path& path) {
       file.compression == nullptr ? path.string() : fs::path(path).replace_extension().string();
   if (file.compression != nullptr && classify(bare).compression != nullptr)
     throw DataError(cat(path.string(), " is packed twice; repair it: ", file.compression->unpack,
-                        " ", path.string()));
+                        " ", shell_quoted(path)));
   const std::string packing = path.string().substr(bare.size());
   throw DataError(cat(path.string(), " has no known extension; allowed: ",
                       join(known_extensions(), " "), "; if it is text, name it ", bare, ".txt",

@@ -60,7 +60,6 @@ TEST_F(CommandLine, IsGivenBackAsAShellReadsItWithoutSomeFlags) {
   EXPECT_EQ(parse({"smoke", "train.out_dir=it's $HOME", "--resume", "never", "--steps=3", "--json"})
                 .command_line({"resume", "steps"}),
             "train-llm train smoke 'train.out_dir=it'\\''s $HOME' --json");
-  EXPECT_EQ(shell_quoted(""), "''");
 }
 
 TEST_F(CommandLine, TakesOverridesInEverySpelling) {

@@ -50,5 +50,11 @@ TEST(QuoteName, IsCutBetweenCharactersWhereItWouldFloodATerminal) {
   EXPECT_EQ(quote_name(std::string(300, '\x80')).size(), 2 + 3 + 200 * 4U);
 }
 
+TEST(ShellQuoted, IsOneWordForAShell) {
+  EXPECT_EQ(shell_quoted("a/b-1.txt"), "a/b-1.txt");
+  EXPECT_EQ(shell_quoted("it's $HOME"), "'it'\\''s $HOME'");
+  EXPECT_EQ(shell_quoted(""), "''");
+}
+
 }  // namespace
 }  // namespace fathom

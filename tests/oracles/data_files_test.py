@@ -155,17 +155,19 @@ def missing_texts(runs, prepared):
 
 
 def repaired_by_their_own_advice(runs, prepared):
-    """The command that a refusal names is run as it stands."""
+    """The command that a refusal names is run as it stands, whatever the folder is called."""
     expected = prepared.ids(runs.text)
     text = runs.text.read_text()
+    folder = runs.folder / "it's & more"
+    folder.mkdir()
 
     def repair(name, content, made):
-        path = write(runs, name, content)
+        path = write(runs, f"{folder.name}/{name}", content)
         refused = prepared.run(path)
         command = re.search(r"repair it: (.*)", refused.stderr)
         assert refused.returncode == 3 and command, refused.stderr
         subprocess.run(command.group(1), shell=True, check=True, cwd=runs.folder)
-        assert prepared.ids(runs.folder / made) == expected, name
+        assert prepared.ids(folder / made) == expected, name
 
     repair("utf16.txt", text.encode("utf-16"), "utf16.txt")
     repair("utf16le.txt", text.encode("utf-16-le"), "utf16le.txt")

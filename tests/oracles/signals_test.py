@@ -131,6 +131,20 @@ def sigusr1_saves_and_goes_on(runs):
     assert runs.weights("usr1", 3) == runs.weights("straight", 3)
 
 
+def verify_resume_passes_signals_on(runs):
+    """It ends as the run in it does, which has ended before, and leaves nothing."""
+    words = [runs.train_llm, "verify-resume", *runs.train_arguments("verify", *SLOW)[1:]]
+    for number in (signal.SIGINT, signal.SIGTERM):
+        process = subprocess.Popen(list(map(str, words)), cwd=runs.folder, stderr=subprocess.PIPE, text=True)
+        wait_for(process, "step 1/")
+        process.send_signal(number)
+        message = process.communicate()[1]  # to the end of what the run in it writes
+        assert process.returncode == 128 + number, (process.returncode, message)
+        assert last_line(message) == f"train-llm: stopped by {number.name}", message
+        assert f"stopped by {number.name} at step" in message, message
+        assert not (runs.folder / "verify" / "verify-resume").exists()
+
+
 def ranks_agree(runs):
     keys = [*SLOW, "train.threads=1", "train.max_steps=3"]
 
@@ -214,7 +228,8 @@ def says_what_is_left_when_it_diverged(runs):
 with tempfile.TemporaryDirectory() as scratch:
     small = Runs(options.train_llm, pathlib.Path(scratch))
     for check in (stops_within_a_step, stops_before_it_trains, a_second_ctrl_c_ends_at_once,
-                  ctrl_c_in_the_last_evaluation_keeps_the_model, nohup_is_respected, sigusr1_saves_and_goes_on, ranks_agree,
-                  says_how_it_ended, says_that_it_is_finished_and_what_more_steps_do, says_what_is_left_when_it_diverged):
+                  ctrl_c_in_the_last_evaluation_keeps_the_model, nohup_is_respected, sigusr1_saves_and_goes_on, verify_resume_passes_signals_on,
+                  ranks_agree, says_how_it_ended, says_that_it_is_finished_and_what_more_steps_do,
+                  says_what_is_left_when_it_diverged):
         check(small)
         print(check.__name__, file=sys.stderr)

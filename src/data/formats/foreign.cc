@@ -5,6 +5,7 @@
 
 #include "fathom/base/error.h"
 #include "fathom/base/file.h"
+#include "fathom/base/internal/quote.h"
 #include "fathom/base/utf8.h"
 
 namespace fathom {
@@ -14,16 +15,17 @@ namespace fs = std::filesystem;
 using std::string_view_literals::operator""sv;
 
 constexpr std::string_view kByPandas =
-    "python -c \"import pandas; pandas.read_parquet('@').to_json('%.jsonl', orient='records', "
-    "lines=True)\"";
+    "python -c \"import sys, pandas; pandas.read_parquet(sys.argv[1]).to_json(sys.argv[2], "
+    "orient='records', lines=True)\" @ %.jsonl";
 constexpr std::string_view kCsvByPandas =
-    "python -c \"import pandas; pandas.read_csv('@').to_json('%.jsonl', orient='records', "
-    "lines=True)\"";
+    "python -c \"import sys, pandas; pandas.read_csv(sys.argv[1]).to_json(sys.argv[2], "
+    "orient='records', lines=True)\" @ %.jsonl";
 constexpr std::string_view kStreamByDatasets =
-    "python -c \"import datasets; datasets.Dataset.from_file('@').to_json('%.jsonl')\"";
+    "python -c \"import sys, datasets; datasets.Dataset.from_file(sys.argv[1]).to_json(sys.argv[2])\""
+    " @ %.jsonl";
 constexpr std::string_view kFileByDatasets =
-    "python -c \"import datasets, pyarrow.ipc; "
-    "datasets.Dataset(pyarrow.ipc.open_file('@').read_all()).to_json('%.jsonl')\"";
+    "python -c \"import sys, datasets, pyarrow.ipc; datasets.Dataset("
+    "pyarrow.ipc.open_file(sys.argv[1]).read_all()).to_json(sys.argv[2])\" @ %.jsonl";
 constexpr std::string_view kFromUtf16 = "iconv -f UTF-16 -t UTF-8 @ > @.utf8 && mv @.utf8 @";
 constexpr std::string_view kFromUtf32 = "iconv -f UTF-32 -t UTF-8 @ > @.utf8 && mv @.utf8 @";
 
@@ -55,6 +57,14 @@ const std::vector<ForeignFormat> kForeign = {
     {"UTF-16", {}, "\xFF\xFE"sv, kFromUtf16},
     {"UTF-16", {}, "\xFE\xFF"sv, kFromUtf16},
 };
+
+/// A command for a shell: `pattern` with `path` for each @ and `bare` for each %.
+std::string filled_in(std::string_view pattern, const std::string& path, const std::string& bare) {
+  std::string command;
+  for (const char c : pattern)
+    command += c == '@' ? shell_quoted(path) : c == '%' ? shell_quoted(bare) : std::string(1, c);
+  return command;
+}
 
 bool has_magic(const ForeignFormat& row, std::string_view head) {
   return !row.magic.empty() && head.size() > row.offset &&
@@ -92,15 +102,15 @@ std::string problem_of_text(std::string_view head, const std::filesystem::path& 
   const std::filesystem::path plain =
       packing == nullptr ? path : std::filesystem::path(path).replace_extension();
   const std::string unpack =
-      packing == nullptr ? "" : cat(packing->unpack, " ", path.string(), " && ");
+      packing == nullptr ? "" : cat(packing->unpack, " ", shell_quoted(path), " && ");
   if (const ForeignFormat* row = foreign_by_magic(head))
     return cat(packing == nullptr ? " is " : " holds ", row->name,
                ", not text in UTF-8; repair it: ", unpack, repair_command(*row, plain));
   for (const size_t parity : {size_t{0}, size_t{1}}) {
     if (looks_like_utf16(head, parity))
       return cat(" is UTF-16 without a byte order mark, not UTF-8; repair it: ", unpack,
-                 "iconv -f UTF-16", parity == 1 ? "LE" : "BE", " -t UTF-8 ", plain.string(), " > ",
-                 plain.string(), ".utf8 && mv ", plain.string(), ".utf8 ", plain.string());
+                 "iconv -f UTF-16", parity == 1 ? "LE" : "BE",
+                 filled_in(" -t UTF-8 @ > @.utf8 && mv @.utf8 @", plain, plain));
   }
   const size_t controls = num_controls(head);
   if (controls >= 4 && controls * 5 > head.size())
@@ -117,13 +127,14 @@ std::string problem_of_packed(std::string_view head, const std::filesystem::path
   const std::string start = cat(" is not valid ", packing.name, " data but ");
   if (const ForeignFormat* row = foreign_by_magic(head)) {
     const std::string_view rename = row->fix.substr(row->fix.starts_with("mv @ @") ? 6 : 0);
-    return cat(start, row->name, "; repair it: mv ", path.string(), " ", bare,
+    return cat(start, row->name, "; repair it: mv ", shell_quoted(path), " ", shell_quoted(bare),
                rename.starts_with('.') ? rename : "");
   }
   const Utf8Scan scan = scan_utf8(head);
   const bool is_text = scan.bad == 0 || scan.incomplete;
   if (!is_text || head.find('\0') != head.npos) return "";
-  return cat(start, "plain text; repair it: mv ", path.string(), " ", bare);
+  return cat(start, "plain text; repair it: mv ", shell_quoted(path), " ",
+             shell_quoted(bare));
 }
 
 class CheckedSource : public ByteSource {
@@ -197,10 +208,7 @@ std::string repair_command(const ForeignFormat& format, const std::filesystem::p
     if (name.ends_with(extension))
       bare = path.string().substr(0, path.string().size() - extension.size());
   }
-  std::string command;
-  for (const char c : format.fix)
-    command += c == '@' ? path.string() : c == '%' ? bare : std::string(1, c);
-  return command;
+  return filled_in(format.fix, path, bare);
 }
 
 std::unique_ptr<ByteSource> checked(std::unique_ptr<ByteSource> source,

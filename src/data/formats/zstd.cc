@@ -4,6 +4,7 @@
 
 #include "data/formats/format.h"
 #include "fathom/base/error.h"
+#include "fathom/base/internal/quote.h"
 
 namespace fathom {
 namespace {
@@ -63,7 +64,8 @@ class ZstdSource : public ByteSource {
   }
 
   std::string repack(const std::string& flags) const {
-    return cat("zstd -dc --long=31", flags, " ", path_, " | zstd > ", path_, ".new.zst");
+    return cat("zstd -dc --long=31", flags, " ", shell_quoted(path_), " | zstd > ",
+               shell_quoted(path_ + ".new.zst"));
   }
 
   std::unique_ptr<ByteSource> packed_;

@@ -156,7 +156,11 @@ StorePointer connect_store(const Launch& given, milliseconds timeout, bool host,
   std::atomic<bool> listening{false};
   constexpr milliseconds kGrace{500};  // for a wait that has an end of its own
   const Deadline deadline(timeout + kGrace, &stop, [&] {
-    if (stop.requested()) end_process(Interrupted(stop.signal()).what(), 128 + stop.signal());
+    if (stop.requested()) {
+      const Interrupted stopped(stop.signal());
+      end_process(cat(stopped.what(), " while it waited for the other ranks; start all of them again"),
+                  stopped.exit_code());
+    }
     const PeerError error = never_joined(given, timeout, listening);
     end_process(error.what(), error.exit_code());
   });

@@ -17,4 +17,7 @@ std::string printable(std::string_view text, std::string_view kept = {});
 /// 'name' for a message: printable, and cut where it would flood a terminal.
 std::string quote_name(std::string_view name);
 
+/// A word as a shell reads it back, for a command that a message advises.
+std::string shell_quoted(const std::string& word);
+
 }  // namespace fathom
