@@ -34,7 +34,14 @@ echo "soak_tests: $seeds seeds from $first on"
 for program in build/release/tests/fathom_{core,cuda,}_tests; do
   program=${program/__/_}
   [ -x "$program" ] || { echo "soak_tests: error: $program is missing; run scripts/build.sh" >&2; exit 2; }
+  rm -f "$scratch/once.xml"
   "$program" --gtest_brief=1 --gtest_output="xml:$scratch/once.xml" > "$scratch/log" 2>&1 || true
+  if ! grep -qs '^</testsuites>' "$scratch/once.xml"; then
+    echo "$program: ended before its last test; its last lines:"
+    tail -n 5 "$scratch/log"
+    echo "$program" >> "$scratch/failed"
+    continue
+  fi
   tests=$(sed -n -e '/<testcase /{s/.*<testcase name="\([^"]*\)".*classname="\([^"]*\)".*/\2.\1/;h}' \
               -e '/"FATHOM_TEST_SEED"/{g;p}' "$scratch/once.xml" | sort -u)
   echo "$program: $(wc -w <<< "$tests") tests"
