@@ -50,7 +50,7 @@ CatalogTable optimizer_table() {
   CatalogTable table{"optimizers", {}};
   for (const OptimizerRow& row : optimizers())
     table.rows.push_back(
-        {std::string(row.name), std::string(row.formula), std::string(row.source)});
+        {std::string(row.name), std::string(row.formula), std::string(row.source), row.options});
   return table;
 }
 

@@ -18,6 +18,7 @@
 #include "fathom/run/checkpoint.h"
 #include "fathom/run/run_data.h"
 #include "fathom/runtime/device.h"
+#include "fathom/train/optimizer.h"
 #include "fathom/train/schedule.h"
 
 namespace fathom {
@@ -34,7 +35,9 @@ Json parameters_json(const RunConfig& config, const ModelPlan& plan) {
 
 /// On the CPU the process itself counts, too: LibTorch's code and tables, as they are resident now.
 Json memory_json(const RunConfig& config, const ModelPlan& plan) {
-  const MemoryEstimate memory = estimate_memory(config, plan);
+  const ParameterCount count = count_parameters(config.model, plan);
+  const MemoryEstimate memory =
+      estimate_memory(config, plan, optimizer_row(config.optimizer).state_numbers(count));
   const int64_t process = peak_memory_bytes(torch::kCPU);
   return {{"total", memory.total() + process},
           {"weights", memory.weights},

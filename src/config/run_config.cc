@@ -75,9 +75,19 @@ void OptimizerConfig::declare(Fields& f) {
   f.add("betas", &betas, "decay of the first and the second moment", {.at_least = 0, .below = 1});
   f.add("eps", &eps, "added to the root of the second moment", {.above = 0});
   f.add("weight_decay", &weight_decay, "of matrices; norms and biases have none", {.at_least = 0});
-  f.add("stochastic_rounding", &stochastic_rounding,
-        "of bf16 weights and moments (train.precision=bf16): up or down with the odds of the "
-        "distance");
+  f.option_of({"name"}, "stochastic_rounding", &stochastic_rounding,
+              "of bf16 weights and moments (train.precision=bf16): up or down with the odds of the "
+              "distance");
+  f.option_of({"name"}, "momentum", &momentum, "decay of Muon's momentum",
+              {.at_least = 0, .below = 1});
+  f.option_of({"name"}, "nesterov", &nesterov,
+              "the update looks ahead: it is made of the gradient and the momentum");
+  f.option_of({"name"}, "newton_schulz_steps", &newton_schulz_steps,
+              "iterations that make the momentum orthogonal", {.at_least = 1, .at_most = 99});
+  f.option_of({"name"}, "update_scale", &update_scale,
+              "of Muon's update; match_rms_adamw: as large as AdamW's, so that one lr and "
+              "weight_decay serve both; original: sqrt(max(1, rows / columns))",
+              {}, {"match_rms_adamw", "original"});
 }
 
 void SchedulerConfig::declare(Fields& f) {

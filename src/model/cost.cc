@@ -82,6 +82,7 @@ ParameterCount count_parameters(const ModelConfig& config, const ModelPlan& plan
   count.final_norm = norm_weights(plan.final_norm, w.hidden);
   const int64_t biases = (config.attention_bias ? w.query + 2 * w.key_value : 0) +
                          (config.output_bias() ? w.hidden : 0);
+  count.block_matrices = static_cast<int64_t>(plan.layers.size()) * block_matrix_weights(config);
   for (const LayerPlan& layer : plan.layers)
     count.blocks += block_matrix_weights(config) + biases + site_weights(config, layer.attention) +
                     site_weights(config, layer.feed_forward);
@@ -97,7 +98,8 @@ double training_flops_per_token(const ModelConfig& config, int64_t sequence_leng
   return 6 * (gemm + attention);
 }
 
-MemoryEstimate estimate_memory(const RunConfig& config, const ModelPlan& plan) {
+MemoryEstimate estimate_memory(const RunConfig& config, const ModelPlan& plan,
+                               int64_t optimizer_numbers) {
   const ModelConfig& model = config.model;
   const bool bf16 = config.train.precision == "bf16";
   const int64_t parameter_bytes = bf16 ? 2 : 4;
@@ -106,7 +108,7 @@ MemoryEstimate estimate_memory(const RunConfig& config, const ModelPlan& plan) {
   const int64_t tokens = config.train.rows_per_micro_batch() * config.data.sequence_length;
   MemoryEstimate memory;
   memory.weights = parameters * parameter_bytes;
-  memory.optimizer = 2 * parameters * parameter_bytes;
+  memory.optimizer = optimizer_numbers * parameter_bytes;
   int64_t saved = 2 * model.hidden_size;  // the final norm's input and the head's
   int64_t largest_block = 0;
   for (const LayerPlan& layer : plan.layers) {

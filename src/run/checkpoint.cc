@@ -23,13 +23,14 @@ constexpr const char* kUnfolded = "unfolded.";
 constexpr const char* kState = "state.json";
 constexpr uint64_t kMaxStateBytes = 16 << 20;
 
-/// Tensors that a resume needs beside model.safetensors: moments, step count, gains before folding.
+/// Tensors that a resume needs beside model.safetensors: what the optimizer keeps, step count,
+/// gains before folding.
 NamedTensors optimizer_tensors(TrainState& state) {
   NamedTensors tensors;
   const auto factors = folded_factors(state.model->plan());
   for (ParameterState& entry : state.optimizer.states()) {
-    tensors["first_moment." + entry.name] = entry.first_moment;
-    tensors["second_moment." + entry.name] = entry.second_moment;
+    for (const StateTensor& kept : entry.kept)
+      tensors[cat(kept.name, ".", entry.name)] = kept.value;
     if (factors.count(entry.name) != 0) tensors[kUnfolded + entry.name] = entry.parameter.detach();
   }
   tensors["step_count"] = state.optimizer.step_count();
@@ -173,12 +174,14 @@ uint64_t bytes_of_tokenizer(const std::string& path) {
 }  // namespace
 
 CheckpointBytes checkpoint_bytes(const RunConfig& config, const ModelPlan& plan) {
-  const auto parameters = static_cast<uint64_t>(count_parameters(config.model, plan).total());
+  const ParameterCount count = count_parameters(config.model, plan);
+  const auto parameters = static_cast<uint64_t>(count.total());
+  const auto kept = static_cast<uint64_t>(optimizer_row(config.optimizer).state_numbers(count));
   const uint64_t width = c10::elementSize(precision_of(config.train).parameters);
   const uint64_t gains =
       folded_factors(plan).size() * static_cast<uint64_t>(config.model.hidden_size);
   return {.model = parameters * width + gains * (sizeof(float) - width),
-          .optimizer = 2 * parameters * width + gains * width,
+          .optimizer = kept * width + gains * width,
           .other = bytes_beside(plan) + bytes_of_tokenizer(config.data.tokenizer)};
 }
 
@@ -238,7 +241,7 @@ ObserverStates load_checkpoint(const std::filesystem::path& directory, TrainStat
   NamedTensors weights = as_stored(named_weights(state.model), form_of(state.model->plan()));
   read_tensors(directory / kWeightsFile, weights, [](const std::string&) { return true; });
   NamedTensors optimizer = optimizer_tensors(state);  // the unfolded gains overwrite the folded
-  // A second moment may have overflown long ago: its weight stands still, and the run goes on.
+  // A moment may have overflown long ago: its weight stands still, and the run goes on.
   read_tensors(directory / kOptimizer, optimizer,
                [](const std::string& name) { return name.starts_with(kUnfolded); });
   return observers;

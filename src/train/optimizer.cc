@@ -10,17 +10,35 @@
 #include "fathom/base/hash.h"
 #include "fathom/base/names.h"
 #include "fathom/kernels/adam.h"
+#include "train/optimizers/adam.h"
+#include "train/optimizers/muon.h"
 
 namespace fathom {
 namespace {
 
-constexpr std::array kOptimizers = {
-    OptimizerRow{"adam", false, "moments of g + wd w", "arXiv:1412.6980"},
-    OptimizerRow{"adamw", true, "moments of g; w shrinks by lr wd", "arXiv:1711.05101"},
+const std::array kOptimizers = {
+    OptimizerRow{"adam",
+                 "moments of g + wd w",
+                 "arXiv:1412.6980",
+                 {"stochastic_rounding"},
+                 &make_adam,
+                 &adam_numbers},
+    OptimizerRow{"adamw",
+                 "moments of g; w shrinks by lr wd",
+                 "arXiv:1711.05101",
+                 {"stochastic_rounding"},
+                 &make_adamw,
+                 &adam_numbers},
+    OptimizerRow{"muon",
+                 "momentum of g made orthogonal, for the blocks' matrices; AdamW for the rest",
+                 "https://kellerjordan.github.io/posts/muon",
+                 {"momentum", "nesterov", "newton_schulz_steps", "update_scale"},
+                 &make_muon,
+                 &muon_numbers},
 };
 
 /// Zeros like a parameter, or its shape alone.
-torch::Tensor start_moment(const torch::Tensor& parameter, bool owned) {
+torch::Tensor start_state(const torch::Tensor& parameter, bool owned) {
   if (owned) return torch::zeros_like(parameter).detach();
   return torch::empty_like(parameter, torch::TensorOptions(torch::kMeta)).detach();
 }
@@ -43,21 +61,25 @@ std::vector<int64_t> balanced_owners(const std::vector<int64_t>& sizes, int64_t 
 
 std::span<const OptimizerRow> optimizers() { return kOptimizers; }
 
+const OptimizerRow& optimizer_row(const OptimizerConfig& config) {
+  return find_row(optimizers(), config.name, "optimizer.name");
+}
+
 Optimizer::Optimizer(const OptimizerConfig& config,
                      const torch::OrderedDict<std::string, torch::Tensor>& parameters, Shard shard,
                      int64_t seed)
-    : config_(config),
-      decoupled_decay_(find_row(optimizers(), config.name, "optimizer.name").decoupled_decay) {
+    : rule_(optimizer_row(config).make(config)) {
   std::vector<int64_t> sizes;
   for (const auto& entry : parameters) sizes.push_back(entry.value().numel());
   const std::vector<int64_t> owners = balanced_owners(sizes, shard.world_size);
   for (const auto& entry : parameters) {
-    const torch::Tensor& parameter = entry.value();
     const int64_t owner = owners[states_.size()];
     const bool owned = owner == shard.rank;
-    if (owned) (parameter.dim() > 1 ? decayed_ : not_decayed_).push_back(states_.size());
-    states_.push_back({entry.key(), parameter, start_moment(parameter, owned),
-                       start_moment(parameter, owned), owner, seed_of(seed, entry.key())});
+    if (owned) owned_.push_back(states_.size());
+    ParameterState state{entry.key(), entry.value(), {}, owner, seed_of(seed, entry.key())};
+    for (const std::string& name : rule_->state_names(entry.key(), entry.value()))
+      state.kept.push_back({name, start_state(entry.value(), owned)});
+    states_.push_back(std::move(state));
   }
   if (config.stochastic_rounding && !rounds_stochastically(states_.front().parameter))
     throw ConfigError(
@@ -73,30 +95,10 @@ void Optimizer::step(const torch::Tensor& lr, const torch::Tensor& gradient_divi
                      const torch::Tensor& skip) {
   RECORD_USER_SCOPE("optimizer");
   const torch::NoGradGuard no_grad;
-  const torch::Tensor step = step_count_ + 1;
-  update(decayed_, config_.weight_decay, lr, step, gradient_divisor, skip);
-  update(not_decayed_, 0.0, lr, step, gradient_divisor, skip);
+  std::vector<ParameterState*> owned;
+  for (const size_t i : owned_) owned.push_back(&states_[i]);
+  rule_->update(owned, {lr, step_count_ + 1, gradient_divisor, skip});
   step_count_ += 1 - skip;
-}
-
-void Optimizer::update(const std::vector<size_t>& group, double weight_decay,
-                       const torch::Tensor& lr, const torch::Tensor& step,
-                       const torch::Tensor& gradient_divisor, const torch::Tensor& skip) {
-  AdamTensors tensors;
-  for (const size_t i : group) {
-    tensors.parameters.push_back(states_[i].parameter);
-    tensors.gradients.push_back(states_[i].parameter.grad());
-    tensors.first_moments.push_back(states_[i].first_moment);
-    tensors.second_moments.push_back(states_[i].second_moment);
-    tensors.keys.push_back(states_[i].key);
-  }
-  adam_step({.beta1 = config_.betas[0],
-             .beta2 = config_.betas[1],
-             .eps = config_.eps,
-             .weight_decay = weight_decay,
-             .decoupled_decay = decoupled_decay_,
-             .stochastic_rounding = config_.stochastic_rounding},
-            tensors, lr, step, gradient_divisor, skip);
 }
 
 }  // namespace fathom

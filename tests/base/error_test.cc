@@ -1,8 +1,8 @@
 #include "fathom/base/error.h"
 
-#include <csignal>
-
 #include <gtest/gtest.h>
+
+#include <csignal>
 
 #include "fathom/base/hash.h"
 #include "fathom/base/json.h"

@@ -258,7 +258,7 @@ TEST_F(Load, ReportsAllMistakesAtOnce) {
       "x.yaml:5: unknown key 'train.num_train_epochs'; did you mean 'train.max_epochs'?\n"
       "x.yaml:6: optimizer.lr is fast; allowed: a number, above 0, at most 1000; write a "
       "number, such as 0.5 or 1.0e-3\n"
-      "x.yaml:6: optimizer.name is 'AdamW'; allowed: adam, adamw; did you mean 'adamw'?\n"
+      "x.yaml:6: optimizer.name is 'AdamW'; allowed: adam, adamw, muon; did you mean 'adamw'?\n"
       "x.yaml:7: lr_scheduler.min_lr_ratio is 0.5, but has no effect: it counts where "
       "lr_scheduler.type is cosine or wsd (it is constant); remove it, or change that\n"
       "x.yaml:8: data.sequence_length is 1000000, and the model's longest context 2048; raise "

@@ -95,11 +95,11 @@ TEST(FindFiles, SaysHowOtherKindsOfFilesBecomeText) {
   EXPECT_TRUE(contains(error_of("a.tar.gz"), "tar -xf " + folder / "a.tar.gz"));
   EXPECT_TRUE(contains(error_of("a.jsonl.xz"), "| gzip > " + folder / "a.jsonl.gz"));
   EXPECT_TRUE(contains(error_of("part-0.gz"), "name it " + folder / "part-0.txt.gz"));
-  EXPECT_TRUE(contains(error_of("a.arrow"), "pyarrow.ipc.open_file('"));
+  EXPECT_TRUE(contains(error_of("a.arrow"), "pyarrow.ipc.open_file(sys.argv[1])"));
   folder.write("stream.arrow", "\xFF\xFF\xFF\xFF");
   EXPECT_TRUE(
       contains(data_error([&] { find_files({folder / "stream.arrow"}); }),
-               "is an Arrow stream, which Fathom doesn't read; repair it: python -c \"import "
+               "is an Arrow stream, which Fathom doesn't read; repair it: python -c \"import sys, "
                "datasets; datasets.Dataset.from_file"));
   folder.write("only/b.parquet", "x");
   EXPECT_TRUE(contains(data_error([&] { find_files({folder / "only"}); }),

@@ -1,9 +1,9 @@
 // Runs a Hugging Face directory through Fathom for tests/oracles/llama_oracle.py.
 //
-//   llama_tool DIR IN.safetensors OUT.safetensors LR WEIGHT_DECAY
+//   llama_tool DIR IN.safetensors OUT.safetensors LR WEIGHT_DECAY OPTIMIZER float32|float64
 //
-// IN: "input", "target" int64 [steps, B, T]. OUT: "logits" of the first batch, "gradient.<name>" of
-// its mean loss, and "losses" of so many AdamW steps, one on each batch.
+// IN: "input", "target" int64 [steps, B, T]. OUT, in float32: "logits" of the first batch,
+// "gradient.<name>" of its mean loss, and "losses" of so many steps, one on each batch.
 #include <cstring>
 #include <iostream>
 
@@ -30,7 +30,7 @@ void write(const std::string& path, const std::map<std::string, torch::Tensor>& 
     specs.push_back({name, TensorType::kF32, tensor.sizes().vec()});
   SafetensorsWriter writer(path, specs);
   for (const auto& [name, tensor] : tensors) {
-    const torch::Tensor host = tensor.contiguous();
+    const torch::Tensor host = tensor.to(torch::kFloat32).contiguous();
     writer.write(name, {static_cast<const std::byte*>(host.data_ptr()), host.nbytes()});
   }
   writer.publish();
@@ -41,7 +41,8 @@ void clear_gradients(Llama& model) {
 }
 
 int run(const std::vector<std::string>& arguments) {
-  Llama model = load_model(arguments[0], torch::kCPU, torch::kFloat32, model_choices());
+  const auto dtype = arguments[6] == "float64" ? torch::kFloat64 : torch::kFloat32;
+  Llama model = load_model(arguments[0], torch::kCPU, dtype, model_choices());
   const SafetensorsFile in(arguments[1]);
   const torch::Tensor input = read_int64(in, "input"), target = read_int64(in, "target");
   const auto gradients = [&](int64_t step) {
@@ -57,12 +58,11 @@ int run(const std::vector<std::string>& arguments) {
   gradients(0);
   for (const auto& entry : model->named_parameters())
     out["gradient." + entry.key()] = entry.value().grad().clone();
-  Optimizer optimizer({.name = "adamw",
-                       .lr = 0,
-                       .betas = {0.9, 0.95},
-                       .eps = 1e-8,
-                       .weight_decay = std::stod(arguments[4])},
-                      model->named_parameters());
+  OptimizerConfig config;
+  config.name = arguments[5];
+  config.betas = {0.9, 0.95};
+  config.weight_decay = std::stod(arguments[4]);
+  Optimizer optimizer(config, model->named_parameters());
   std::vector<float> losses;
   for (int64_t step = 0; step < input.size(0); ++step) {
     losses.push_back(gradients(step).item<float>());
@@ -78,8 +78,9 @@ int run(const std::vector<std::string>& arguments) {
 }  // namespace fathom
 
 int main(int argc, char** argv) {
-  if (argc != 6) {
-    std::cerr << "usage: llama_tool DIR IN.safetensors OUT.safetensors LR WEIGHT_DECAY\n";
+  if (argc != 8) {
+    std::cerr << "usage: llama_tool DIR IN.safetensors OUT.safetensors LR WEIGHT_DECAY OPTIMIZER "
+                 "float32|float64\n";
     return 2;
   }
   try {

@@ -29,6 +29,12 @@ def complete(runs, out, *keys, size=2):
             assert code == 0, (out, code, message)
 
 
+def optimizer_names(runs, out):
+    """Names of the tensors that a checkpoint has of the optimizer."""
+    numpy = support.require("safetensors.numpy")
+    return sorted(numpy.load_file(runs.checkpoint(out, STEPS) / "optimizer.safetensors"))
+
+
 def trains_the_same_model(runs):
     numpy = support.require("safetensors.numpy")
     validation = f"data.validation={runs.text}"
@@ -42,6 +48,13 @@ def trains_the_same_model(runs):
         for name in a:
             assert abs(a[name] - b[name]).max() <= 1e-4, (out, name)
     assert runs.weights("two", STEPS) == runs.weights("zero", STEPS), "ZeRO-1 trains another model"
+    muon = ["optimizer.name=muon", "model.norm.placement=lns"]
+    runs.check(*runs.train_arguments("one_muon", *KEYS, *muon))
+    complete(runs, "two_muon", *muon)
+    complete(runs, "zero_muon", "parallel.zero_stage=1", *muon)
+    close(runs, "one_muon", "two_muon")
+    assert runs.weights("two_muon", STEPS) == runs.weights("zero_muon", STEPS), "ZeRO-1 trains another model with Muon"
+    assert optimizer_names(runs, "zero_muon") == optimizer_names(runs, "one_muon")
     complete(runs, "again", validation)
     assert runs.weights("two", STEPS) == runs.weights("again", STEPS), "the same ranks trained another model"
     runs.check(*runs.train_arguments("one_of_six", *KEYS, "train.global_batch_size=6", validation))

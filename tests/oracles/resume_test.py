@@ -1,5 +1,6 @@
 """A run that is stopped or restarted is the same run: losses and weights, bit for bit. (soak_test.py kills it.)"""
 
+import itertools
 import pathlib
 import shutil
 import signal
@@ -95,10 +96,10 @@ def refuses_another_run(runs):
 
 
 def verifies_itself(runs):
-    for precision in ("fp32", "bf16_mixed", "bf16"):
+    for precision, optimizer in itertools.product(("fp32", "bf16_mixed", "bf16"), ("adam", "muon")):
         result = runs.check("verify-resume", "smoke", f"data.train={runs.text}", f"data.tokenizer={runs.tokenizer}",
-                            f"train.precision={precision}", f"train.out_dir=verify_{precision}",
-                            "model.norm.placement=mix", "train.activation_checkpointing=true")
+                            f"train.precision={precision}", f"train.out_dir=verify_{precision}_{optimizer}",
+                            f"optimizer.name={optimizer}", "model.norm.placement=mix", "train.activation_checkpointing=true")
         assert result.stdout.startswith("ok: 5 steps"), result.stdout
 
 

@@ -50,7 +50,9 @@ TEST_P(StepMemory, KeepsForTheBackwardPassWhatThePlanEstimates) {
   const double kept = static_cast<double>(cpu_memory().in_use) - before;
   // The loss has its gradients already: of the head and of its input.
   const auto head = static_cast<double>(4 * (kTable + kTokens * kWidth));
-  const auto expected = static_cast<double>(estimate_memory(config_, plan_).activations) + head;
+  const auto expected =
+      static_cast<double>(estimate_memory(config_, plan_, /*optimizer_numbers=*/0).activations) +
+      head;
   EXPECT_NEAR(kept / expected, 1.0, 0.05);
 }
 

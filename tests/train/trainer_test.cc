@@ -107,9 +107,12 @@ TEST(TrainStep, ClipsTheGradientToTheGivenNorm) {
   EXPECT_TRUE(torch::equal(movement(norm * 2).first, free));
 }
 
-TEST(Train, LowersTheLossInEveryPrecision) {
+class EveryOptimizer : public testing::TestWithParam<const OptimizerRow*> {};
+
+TEST_P(EveryOptimizer, LowersTheLossInEveryPrecision) {
   for (const char* precision : {"fp32", "bf16_mixed", "bf16"}) {
     RunConfig config = tiny_run();
+    config.optimizer.name = GetParam()->name;
     config.train.precision = precision;
     config.train.max_steps = 30;
     TrainState state = start(config);
@@ -122,10 +125,19 @@ TEST(Train, LowersTheLossInEveryPrecision) {
     const auto dtype = std::string(precision) == "bf16" ? torch::kBFloat16 : torch::kFloat32;
     for (ParameterState& entry : state.optimizer.states()) {
       EXPECT_EQ(entry.parameter.scalar_type(), dtype);
-      EXPECT_EQ(entry.first_moment.scalar_type(), dtype);
+      for (const StateTensor& kept : entry.kept) EXPECT_EQ(kept.value.scalar_type(), dtype);
     }
   }
 }
+
+std::vector<const OptimizerRow*> rows_of_optimizers() {
+  std::vector<const OptimizerRow*> rows;
+  for (const OptimizerRow& row : optimizers()) rows.push_back(&row);
+  return rows;
+}
+
+INSTANTIATE_TEST_SUITE_P(Optimizers, EveryOptimizer, testing::ValuesIn(rows_of_optimizers()),
+                         [](const auto& row) { return std::string(row.param->name); });
 
 TEST(Train, MovesEveryParameter) {
   for (const Placement& row : placements()) {
@@ -195,6 +207,16 @@ TEST(Train, EndsEarlyOnASignalAfterTheStepItIsIn) {
   EXPECT_EQ(recorder.ended, "early");
 }
 
+/// Copies of parameters and of what the optimizer keeps for them.
+std::vector<torch::Tensor> all_tensors(TrainState& state) {
+  std::vector<torch::Tensor> all;
+  for (const ParameterState& entry : state.optimizer.states()) {
+    all.push_back(entry.parameter.detach().clone());
+    for (const StateTensor& kept : entry.kept) all.push_back(kept.value.clone());
+  }
+  return all;
+}
+
 TEST(Train, DropsTheStepInFlightBetweenMicroBatches) {
   RunConfig config = tiny_run();
   config.train.micro_batch_size = 1;
@@ -204,11 +226,7 @@ TEST(Train, DropsTheStepInFlightBetweenMicroBatches) {
   const auto batches = [&](int64_t step) {
     if (step == 2) {
       stop.request(SIGTERM);
-      for (const ParameterState& entry : state.optimizer.states()) {
-        for (const torch::Tensor& tensor :
-             {entry.parameter, entry.first_moment, entry.second_moment})
-          before.push_back(tensor.detach().clone());
-      }
+      before = all_tensors(state);
     }
     return tiny_batch(step);
   };
@@ -219,11 +237,9 @@ TEST(Train, DropsTheStepInFlightBetweenMicroBatches) {
   EXPECT_EQ(recorder.losses.size(), 2U);
   EXPECT_EQ(recorder.ended, "early");
   ASSERT_FALSE(before.empty());
-  auto expected = before.begin();
-  for (const ParameterState& entry : state.optimizer.states()) {
-    for (const torch::Tensor& tensor : {entry.parameter, entry.first_moment, entry.second_moment})
-      EXPECT_TRUE(torch::equal(tensor, *expected++)) << entry.name;
-  }
+  const std::vector<torch::Tensor> after = all_tensors(state);
+  ASSERT_EQ(after.size(), before.size());
+  for (size_t i = 0; i < after.size(); ++i) EXPECT_TRUE(torch::equal(after[i], before[i])) << i;
 }
 
 TEST(Train, EndsAsAfterASignalWhenOneComesInTheLastEvaluation) {

@@ -62,6 +62,10 @@ struct OptimizerConfig {
   double eps = 1e-8;
   double weight_decay = 0.0;
   bool stochastic_rounding = false;
+  double momentum = 0.95;
+  bool nesterov = true;
+  int64_t newton_schulz_steps = 5;
+  std::string update_scale = "match_rms_adamw";
 
   void declare(Fields& f);
 };

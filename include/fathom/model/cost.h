@@ -13,6 +13,7 @@ struct ParameterCount {
   int64_t blocks = 0;     ///< matrices, norms and biases of all blocks
   int64_t head = 0;       ///< 0 when tied
   int64_t final_norm = 0;
+  int64_t block_matrices = 0;  ///< of `blocks`, the weights of matrices
 
   int64_t total() const { return embedding + blocks + head + final_norm; }
 };
@@ -39,6 +40,8 @@ struct MemoryEstimate {
   }
 };
 
-MemoryEstimate estimate_memory(const RunConfig& config, const ModelPlan& plan);
+/// @param optimizer_numbers that the optimizer keeps (OptimizerRow::state_numbers)
+MemoryEstimate estimate_memory(const RunConfig& config, const ModelPlan& plan,
+                               int64_t optimizer_numbers);
 
 }  // namespace fathom

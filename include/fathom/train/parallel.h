@@ -87,10 +87,10 @@ class Parallel {
   torch::Tensor finish_gradients();
   /// Together: with ZeRO-1, each parameter as its owner updated it.
   void share_update();
-  /// Together: rank 0 gets the moments of all parameters, on the CPU.
-  void gather_moments();
+  /// Together: rank 0 gets what the optimizer keeps for all parameters, on the CPU.
+  void gather_optimizer_state();
   /// And forgets those of others.
-  void release_moments();
+  void release_optimizer_state();
 
   /// Together: the run is complete, or all agreed to stop it.
   void leave();
@@ -112,13 +112,16 @@ class Parallel {
   std::unique_ptr<Peers> peers_;  // null where there is one process
 };
 
-/// Rank 0 has the moments of all parameters while this lives: what a checkpoint is written from.
-class GatheredMoments {
+/// Rank 0 has what the optimizer keeps for all parameters while this lives: what a checkpoint is
+/// written from.
+class GatheredState {
  public:
-  explicit GatheredMoments(Parallel& parallel) : parallel_(parallel) { parallel.gather_moments(); }
-  ~GatheredMoments() { parallel_.release_moments(); }
-  GatheredMoments(const GatheredMoments&) = delete;
-  GatheredMoments& operator=(const GatheredMoments&) = delete;
+  explicit GatheredState(Parallel& parallel) : parallel_(parallel) {
+    parallel.gather_optimizer_state();
+  }
+  ~GatheredState() { parallel_.release_optimizer_state(); }
+  GatheredState(const GatheredState&) = delete;
+  GatheredState& operator=(const GatheredState&) = delete;
 
  private:
   Parallel& parallel_;

@@ -21,7 +21,8 @@ constexpr std::string_view kCsvByPandas =
     "python -c \"import sys, pandas; pandas.read_csv(sys.argv[1]).to_json(sys.argv[2], "
     "orient='records', lines=True)\" @ %.jsonl";
 constexpr std::string_view kStreamByDatasets =
-    "python -c \"import sys, datasets; datasets.Dataset.from_file(sys.argv[1]).to_json(sys.argv[2])\""
+    "python -c \"import sys, datasets; "
+    "datasets.Dataset.from_file(sys.argv[1]).to_json(sys.argv[2])\""
     " @ %.jsonl";
 constexpr std::string_view kFileByDatasets =
     "python -c \"import sys, datasets, pyarrow.ipc; datasets.Dataset("
@@ -133,8 +134,7 @@ std::string problem_of_packed(std::string_view head, const std::filesystem::path
   const Utf8Scan scan = scan_utf8(head);
   const bool is_text = scan.bad == 0 || scan.incomplete;
   if (!is_text || head.find('\0') != head.npos) return "";
-  return cat(start, "plain text; repair it: mv ", shell_quoted(path), " ",
-             shell_quoted(bare));
+  return cat(start, "plain text; repair it: mv ", shell_quoted(path), " ", shell_quoted(bare));
 }
 
 class CheckedSource : public ByteSource {

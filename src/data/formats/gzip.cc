@@ -85,8 +85,8 @@ class GzipSource : public ByteSource {
     const std::string reason = stream_.msg == nullptr ? "bad data" : stream_.msg;
     if (num_members_ > 0 && stream_.total_out == 0)
       throw DataError(cat(path_, " has something other than gzip data after its gzip data (",
-                          reason, "); if that may be dropped: gzip -dc ",
-                          shell_quoted(path_), " | gzip > ", shell_quoted(path_ + ".new.gz")));
+                          reason, "); if that may be dropped: gzip -dc ", shell_quoted(path_),
+                          " | gzip > ", shell_quoted(path_ + ".new.gz")));
     throw DataError(cat(path_, " is not valid gzip data: ", reason, "; copy it again"));
   }
 

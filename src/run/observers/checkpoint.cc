@@ -51,7 +51,7 @@ class Checkpoints : public Observer {
 
  private:
   void save(TrainState& state, bool last) {
-    const GatheredMoments moments(run_.parallel);
+    const GatheredState gathered(run_.parallel);
     run_.parallel.on_main("saving", [&] {
       write(state, last);
       return std::string();

@@ -258,25 +258,25 @@ void Parallel::share_update() {
     broadcast_from_owners(state_->optimizer.states(), peers_->on_device(), kBucketBytes);
 }
 
-void Parallel::gather_moments() {
+void Parallel::gather_optimizer_state() {
   if (!peers_ || config_.zero_stage == 0) return;
   for (ParameterState& state : state_->optimizer.states()) {
     if (state.owner == 0) continue;
-    for (torch::Tensor* moment : {&state.first_moment, &state.second_moment}) {
-      if (state.owner == rank()) peers_->collectives->send(moment->cpu().contiguous(), 0);
+    for (StateTensor& kept : state.kept) {
+      torch::Tensor& value = kept.value;
+      if (state.owner == rank()) peers_->collectives->send(value.cpu().contiguous(), 0);
       if (!is_main()) continue;
-      *moment = torch::empty(moment->sizes(), moment->options().device(torch::kCPU));
-      peers_->collectives->receive(*moment, state.owner);
+      value = torch::empty(value.sizes(), value.options().device(torch::kCPU));
+      peers_->collectives->receive(value, state.owner);
     }
   }
 }
 
-void Parallel::release_moments() {
+void Parallel::release_optimizer_state() {
   if (!peers_ || config_.zero_stage == 0) return;
   for (ParameterState& state : state_->optimizer.states()) {
     if (state.owner == rank()) continue;
-    state.first_moment = state.first_moment.to(torch::kMeta);
-    state.second_moment = state.second_moment.to(torch::kMeta);
+    for (StateTensor& kept : state.kept) kept.value = kept.value.to(torch::kMeta);
   }
 }
 

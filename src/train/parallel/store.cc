@@ -158,8 +158,9 @@ StorePointer connect_store(const Launch& given, milliseconds timeout, bool host,
   const Deadline deadline(timeout + kGrace, &stop, [&] {
     if (stop.requested()) {
       const Interrupted stopped(stop.signal());
-      end_process(cat(stopped.what(), " while it waited for the other ranks; start all of them again"),
-                  stopped.exit_code());
+      end_process(
+          cat(stopped.what(), " while it waited for the other ranks; start all of them again"),
+          stopped.exit_code());
     }
     const PeerError error = never_joined(given, timeout, listening);
     end_process(error.what(), error.exit_code());
