@@ -49,11 +49,21 @@ class FreshCheckout(unittest.TestCase):
         support.require("yaml")
         nano = self.run_script("table_1.sh", "--scale", "nano", "--dry-run")
         self.assertEqual((nano.returncode, nano.stderr), (0, ""))
-        # 6 placements, 3 seeds, 500 steps of 8 rows of 128 tokens.
-        self.assertIn(f"18 runs: {6 * 3 * 500 * 8 * 128:,} tokens", nano.stdout)
+        self.assertRegex(nano.stdout, r"\Atext: documentation of Debian 12: 14\.4 MB to download, 18\.9 MB of text in ")
+        self.assertIn("18 runs; tokens, hours and disk are known when train-llm is built", nano.stdout)  # 6 placements, 3 seeds
         paper = self.run_script("table_1.sh", "--scale", "paper", "--dry-run", "--rows", "lns", "--columns", "130m,1b")
-        self.assertIn(f"130m, lns, seed 1: 20,000 steps, {20000 * 512 * 256:,} tokens", paper.stdout)
-        self.assertIn(f"1b, lns, seed 1: 100,000 steps, {100000 * 512 * 256:,} tokens", paper.stdout)
+        self.assertIn("text: yours to give", paper.stdout)
+        self.assertIn("130m, lns, seed 1\n  1b, lns, seed 1\n2 runs;", paper.stdout)
+
+    def test_what_is_wrong_with_the_words_of_a_table_is_said_before_set_up_and_build(self):
+        support.require("yaml")
+        for words, code, message in ((["--scale", "nan"], 2, "did you mean 'nano'"),
+                                     (["--scale", "paper"], 2, "--text is missing; scale paper needs text of yours"),
+                                     (["--scale", "nano", "--rows", "lsn"], 2, "did you mean 'lns'"),
+                                     (["--scale", "nano", "--seeds", "0"], 2, "--seeds is 0; it must be at least 1")):
+            shown = self.run_script("table_1.sh", *words)
+            self.assertEqual((shown.returncode, shown.stdout), (code, ""), shown.stderr)
+            self.assertIn(message, shown.stderr)
 
 
 if __name__ == "__main__":
