@@ -18,17 +18,19 @@ def arguments(description):
     parser.add_argument("plan", type=path, help="a YAML of configs/tables")
     parser.add_argument("--scale", required=True, help="a scale of the plan: nano, small, paper")
     parser.add_argument("--text", type=path, nargs="+", metavar="PATH",
-                        help="text files or folders to train on (default: what the plan says, downloaded where it is missing)")
+                        help="text files or folders to train on (default: the plan's, downloaded where it is missing)")
     parser.add_argument("--validation", type=path, nargs="+", metavar="PATH", default=[],
                         help="held-out text (default: files with 'validation' in their names, or a twentieth)")
-    parser.add_argument("--tokenizer", type=path, metavar="FILE", help="SentencePiece .model (default: as the plan says)")
+    parser.add_argument("--tokenizer", type=path, metavar="FILE", help="SentencePiece .model (default: the plan's)")
     parser.add_argument("--out", type=path, metavar="DIR",
                         help="default: out/PLAN/SCALE; the table of --embedding-std X goes to its folder embedding-X")
-    parser.add_argument("--embedding-std", type=float, metavar="X", help="start of the embeddings (default: the config's)")
+    parser.add_argument("--embedding-std", type=float, metavar="X",
+                        help="start of the embeddings (default: the config's)")
     parser.add_argument("--rows", type=words, metavar="A,B", help="only these rows")
     parser.add_argument("--columns", type=words, metavar="A,B", help="only these sizes")
     parser.add_argument("--seeds", type=int, metavar="N", help="only the first so many seeds, or more: 1, 2, 3, ...")
-    parser.add_argument("--jobs", type=int, metavar="N", help="runs at once (default: cores over train.threads, else 1)")
+    parser.add_argument("--jobs", type=int, metavar="N",
+                        help="runs at once (default: cores over train.threads, else 1)")
     parser.add_argument("--dry-run", action="store_true", help="say what would run and take, and stop")
     parser.add_argument("--check", action="store_true", help="say what is wrong with the command line, and stop")
     parser.add_argument("--train-llm", type=path, default=ROOT / "build" / "release" / "train-llm", metavar="FILE")
@@ -43,7 +45,7 @@ class Table:
     """A plan, and what of it the command line chooses."""
 
     def __init__(self, options):
-        chosen = lambda names, allowed, what: [plans.choose(n, allowed, what) for n in names] if names else list(allowed)
+        chosen = lambda names, allowed, what: [plans.choose(name, allowed, what) for name in names or allowed]
         self.options = options
         self.plan = plans.load(options.plan, options.scale)
         self.rows = chosen(options.rows, self.plan.rows, "--rows")
@@ -77,7 +79,8 @@ class Table:
         return texts.prepare(program, self.first_config(), text, model, self.folder)
 
     def runs(self, program, data):
-        return table_runs.plan_runs(program, self.plan, self.rows, self.columns, self.seeds, self.extra, data, self.folder)
+        return table_runs.plan_runs(program, self.plan, self.rows, self.columns, self.seeds, self.extra, data,
+                                    self.folder)
 
     def notes(self, program):
         """What the table says of how it was made."""

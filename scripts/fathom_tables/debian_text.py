@@ -1,7 +1,7 @@
-"""Text that any machine with Debian 12's packages can get: documentation, named by version and checksum in configs/texts.
+"""Text that any machine with Debian 12's packages can get: documentation, by version and checksum in configs/texts.
 
-apt brings the packages from wherever it is configured to, and nothing is installed. What was downloaded is not downloaded
-again; the text appears whole, and is known by its checksum.
+apt brings the packages from wherever it is configured to, and nothing is installed. What was downloaded is not
+downloaded again; the text appears whole, and is known by its checksum.
 """
 
 import contextlib
@@ -135,12 +135,12 @@ def download(package, folder):
     done = apt("apt-get", *options, "-qq", "download", f"{package.name}={package.version}", folder=part)
     debs = list(part.glob("*.deb"))
     if done.returncode != 0 or len(debs) != 1:
-        raise TableError(f"{package.words()} of Debian 12 can't be downloaded ({last_line(done.stderr)}): go online and give "
-                         "the same command again, or --text PATH", NO_DATA)
+        raise TableError(f"{package.words()} of Debian 12 can't be downloaded ({last_line(done.stderr)}): go online and "
+                         "give the same command again, or --text PATH", NO_DATA)
     debs[0].rename(deb_of(folder, package))
     if not is_downloaded(folder, package):
-        raise TableError(f"{package.words()} was downloaded, but isn't the package that the plan names (its SHA-256 is not "
-                         f"{package.sha256}): give the same command again, or --text PATH", NO_DATA)
+        raise TableError(f"{package.words()} was downloaded, but isn't the package that the plan names (its SHA-256 is "
+                         f"not {package.sha256}): give the same command again, or --text PATH", NO_DATA)
 
 
 def unpack(package, deb, folder):

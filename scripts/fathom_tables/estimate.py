@@ -1,10 +1,11 @@
-"""What a table will take: tokens, hours, disk. Speed is that of finished runs, else `train-llm bench` times some steps."""
+"""What a table will take: tokens, hours, disk. Speed is that of finished runs, else of some steps of train-llm bench."""
 
 import json
 import shutil
 
 from fathom_tables import TableError
 
+STEPS = 5
 LONG_STEP_SECONDS = 0.5
 TEXT_BYTES_PER_TOKEN, TOKEN_BYTES = 4, 2
 TEXT_PER_PACKED = 3  # of gzip and zstd
@@ -16,7 +17,8 @@ def flops_per_second(program, run, folder):
     path.write_text(json.dumps(run.config), encoding="utf-8")
     rows, most = 1, run.resolved.micro_batch_rows()
     while True:
-        facts = program.facts("bench", path, f"train.global_batch_size={rows}", f"train.micro_batch_size={rows}", "--steps", 5)
+        batch = [f"train.global_batch_size={rows}", f"train.micro_batch_size={rows}"]
+        facts = program.facts("bench", path, *batch, "--steps", STEPS)
         if rows == most or facts["seconds_per_step"] > LONG_STEP_SECONDS:
             break
         rows = min(4 * rows, most)

@@ -47,8 +47,9 @@ class Process:
 
     def measure(self):
         self.training = False
-        self.start(["diagnose", self.run.folder, "--tokens", *self.data.validation, "--probe", "variance", "--json",
-                    "--max-tokens", VARIANCE_TOKENS], self.run.folder / "variance.json")
+        words = ["diagnose", self.run.folder, "--tokens", *self.data.validation, "--probe", "variance", "--json",
+                 "--max-tokens", VARIANCE_TOKENS]
+        self.start(words, self.run.folder / "variance.json")
 
     def poll(self):
         """Whether the run is over. @raises TableError when train-llm failed for a reason that is no result"""

@@ -1,4 +1,4 @@
-"""What a config comes to, as `train-llm plan CONFIG --json` says: every key with its default, and what the run costs."""
+"""What a config comes to, as `train-llm plan --json` says: every key with its default, and what the run costs."""
 
 import dataclasses
 import json

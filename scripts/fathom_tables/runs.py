@@ -71,9 +71,10 @@ def plan_runs(program, plan, rows, columns, seeds, extra, data, folder):
             resolved = resolve(program, config, folder)
             for seed in seeds:
                 own_seeds = {key: resolved.whole(key) + seed - 1 for key in SEEDS}
-                where = folder.resolve() / "runs" / folder_name(column, row, seed, {**resolved.values(), **own_seeds}, data)
+                values = {**resolved.values(), **own_seeds}
+                where = folder.resolve() / "runs" / folder_name(column, row, seed, values, data)
                 paths = {"data": data.keys, "train": {"out_dir": str(where)}} if data else {}
-                runs.append(Run(column, row, seed, merge(config, *(nested(*entry) for entry in own_seeds.items()), paths),
-                                where, resolved))
+                own = merge(config, *(nested(*entry) for entry in own_seeds.items()), paths)
+                runs.append(Run(column, row, seed, own, where, resolved))
     order = {seed: number for number, seed in enumerate(seeds)}
     return sorted(runs, key=lambda run: (columns.index(run.column), order[run.seed]))

@@ -50,7 +50,8 @@ class FreshCheckout(unittest.TestCase):
         nano = self.run_script("table_1.sh", "--scale", "nano", "--dry-run")
         self.assertEqual((nano.returncode, nano.stderr), (0, ""))
         self.assertRegex(nano.stdout, r"\Atext: documentation of Debian 12: 14\.4 MB to download, 18\.9 MB of text in ")
-        self.assertIn("18 runs; tokens, hours and disk are known when train-llm is built", nano.stdout)  # 6 placements, 3 seeds
+        # 6 placements, 3 seeds
+        self.assertIn("18 runs; tokens, hours and disk are known when train-llm is built", nano.stdout)
         paper = self.run_script("table_1.sh", "--scale", "paper", "--dry-run", "--rows", "lns", "--columns", "130m,1b")
         self.assertIn("text: yours to give", paper.stdout)
         self.assertIn("130m, lns, seed 1\n  1b, lns, seed 1\n2 runs;", paper.stdout)

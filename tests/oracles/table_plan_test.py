@@ -11,7 +11,8 @@ import support
 OPTIONS = support.arguments(__doc__)
 support.require("yaml")
 sys.path.insert(0, str(OPTIONS.configs.resolve().parent / "scripts"))
-from fathom_tables import TableError, claims, estimate, execution, plan as plans, program, resolved, runs, statistics  # noqa: E402
+from fathom_tables import (TableError, claims, estimate, execution, plan as plans, program, resolved,  # noqa: E402
+                           runs, statistics)
 
 PLAN = """
 title: Tiny table
@@ -100,7 +101,8 @@ class Plans(unittest.TestCase):
 
     def runs_of(self, path, scale, seeds=(1,)):
         plan = plans.load(path, scale)
-        return runs.plan_runs(self.train_llm, plan, list(plan.rows), list(plan.scale["columns"]), seeds, {}, None, self.folder)
+        columns = list(plan.scale["columns"])
+        return runs.plan_runs(self.train_llm, plan, list(plan.rows), columns, seeds, {}, None, self.folder)
 
     def test_every_run_of_the_shipped_tables_is_a_config_that_train_llm_takes(self):
         steps = {}

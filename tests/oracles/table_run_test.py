@@ -126,7 +126,7 @@ class Table(unittest.TestCase):
         self.assertEqual(times, {path: path.stat().st_mtime_ns for path in times})
 
     def stopped_at_step_10(self, out, number):
-        """A table of one run that gets a signal when its training has saved step 10. Returns when the training was told."""
+        """A table of one run that gets a signal when its training has saved step 10, and passed it on."""
         stand_in = self.folder / f"train-llm-{number}"
         words = {"TRAIN_LLM": str(OPTIONS.train_llm.resolve()), "SIGNAL": str(int(number))}
         text = STAND_IN

@@ -1,5 +1,5 @@
-"""The default text of a table: what is downloaded, checked, gone on with, and said offline. A stand-in for apt brings packages
-that this test made with dpkg-deb."""
+"""The default text of a table: what is downloaded, checked, gone on with, and said offline. A stand-in for apt brings
+packages that this test made with dpkg-deb."""
 
 import gzip
 import hashlib
@@ -34,7 +34,8 @@ APT_CACHE = """#!/usr/bin/env bash
 echo "apt-cache $*" >> "$ARCHIVE/words"
 [ ! -e "$ARCHIVE/old" ]
 """
-FILES = {"alpha": {"usr/share/doc/alpha/one.md.gz": "one\n", "usr/share/doc/alpha/two.md.gz": "two\n", "usr/bin/tool": "no text"},
+FILES = {"alpha": {"usr/share/doc/alpha/one.md.gz": "one\n", "usr/share/doc/alpha/two.md.gz": "two\n",
+                   "usr/bin/tool": "no text"},
          "beta": {"usr/share/beta/manual.en.txt": "manual\n"}}
 PATTERNS = {"alpha": "usr/share/doc/alpha/*.md.gz", "beta": "usr/share/beta/*.txt"}
 TEXT = {"alpha/one.txt": "one\n", "alpha/two.txt": "two\n", "beta/manual.txt": "manual\n"}
@@ -64,7 +65,8 @@ class DefaultText(unittest.TestCase):
         for name, text in (("apt-get", APT_GET), ("apt-cache", APT_CACHE)):
             (programs / name).write_text(text)
             (programs / name).chmod(0o755)
-        environment = mock.patch.dict(os.environ, {"PATH": f"{programs}:{os.environ['PATH']}", "ARCHIVE": str(self.archive)})
+        variables = {"PATH": f"{programs}:{os.environ['PATH']}", "ARCHIVE": str(self.archive)}
+        environment = mock.patch.dict(os.environ, variables)
         environment.start()
         self.addCleanup(environment.stop)
         for name in FILES:
@@ -77,8 +79,8 @@ class DefaultText(unittest.TestCase):
         words = [f"title: tiny text\nsha256: {hashlib.sha256(lines.encode()).hexdigest()}\nbytes: 15\npackages:"]
         for name in FILES:
             deb = (self.archive / f"{name}.deb").read_bytes()
-            words.append(f"  - {{name: {name}, version: '1:1', sha256: {hashlib.sha256(deb).hexdigest()}, bytes: {len(deb)}, "
-                         f"files: {PATTERNS[name]}}}")
+            words.append(f"  - {{name: {name}, version: '1:1', sha256: {hashlib.sha256(deb).hexdigest()}, "
+                         f"bytes: {len(deb)}, files: {PATTERNS[name]}}}")
         folder = self.folder / "declared"
         folder.mkdir()
         (folder / "tiny.yaml").write_text("\n".join(words) + "\n")
