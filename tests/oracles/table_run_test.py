@@ -56,7 +56,7 @@ if [ "$1" = train ] && [ ! -e "$0.was-here" ]; then
   TRAIN_LLM "$@" --stop-after 10 || exit
   trap 'touch "$0.told"; exit 143' TERM
   kill -SIGNAL $PPID
-  while true; do sleep 0.01; done
+  for ((i = 0; i < 6000; ++i)); do sleep 0.01; done
 fi
 exec TRAIN_LLM "$@"
 """
