@@ -13,6 +13,7 @@ early=$python
 case " $* " in
   *" --help "* | *" -h "* | *" --dry-run "*) run "$early" "$@"; exit ;;
 esac
+"$early" -c 'import yaml' 2> /dev/null || { "$root/scripts/setup.sh" && early=$python; } # plans are YAML
 run "$early" --check "$@" # what is wrong with the words is said before the build
 "$root/scripts/build.sh" train-llm
 run "$python" "$@"

@@ -1,8 +1,6 @@
 // A trainer of one's own: its placement, its loop and its probe over Fathom's blocks and loader.
 //
-//   trainer TEXT TOKENIZER.model OUT           ten steps; OUT is for train-llm eval, generate,
-//   diagnose trainer TEXT TOKENIZER.model OUT STEPS     up to so many steps of a whole run, which
-//   goes on
+//   trainer TEXT TOKENIZER.model OUT    ten steps; train-llm eval, generate and diagnose read OUT
 #include <fathom/diagnose/probe.h>
 #include <fathom/eval/perplexity.h>
 #include <fathom/run/choices.h>

@@ -22,11 +22,14 @@ class FreshCheckout(unittest.TestCase):
         for folder in ("scripts", "configs"):
             shutil.copytree(ROOT / folder, self.root / folder, ignore=shutil.ignore_patterns("__pycache__"))
 
-    def run_script(self, name, *words):
-        python = pathlib.Path(sys.executable).parent  # stands for a system's Python that has yaml
+    def start_script(self, name, *words, python):
+        """python: the folder of the system's python3"""
         environment = {**os.environ, "PATH": f"{python}:{os.environ['PATH']}", "PYTHONDONTWRITEBYTECODE": "1"}
-        done = subprocess.run(["bash", self.root / "scripts" / name, *words], capture_output=True, text=True, timeout=60,
+        return subprocess.run(["bash", self.root / "scripts" / name, *words], capture_output=True, text=True, timeout=60,
                               env=environment)
+
+    def run_script(self, name, *words):
+        done = self.start_script(name, *words, python=pathlib.Path(sys.executable).parent)  # one that has yaml
         self.assertEqual(sorted(path.name for path in self.root.iterdir()), ["configs", "scripts"], "it made something")
         return done
 
@@ -49,11 +52,37 @@ class FreshCheckout(unittest.TestCase):
         support.require("yaml")
         nano = self.run_script("table_1.sh", "--scale", "nano", "--dry-run")
         self.assertEqual((nano.returncode, nano.stderr), (0, ""))
-        # 6 placements, 3 seeds, 500 steps of 8 rows of 128 tokens.
-        self.assertIn(f"18 runs: {6 * 3 * 500 * 8 * 128:,} tokens", nano.stdout)
+        self.assertRegex(nano.stdout, r"\Atext: documentation of Debian 12: 14\.4 MB to download, 18\.9 MB of text in ")
+        # 6 placements, 3 seeds
+        self.assertIn("18 runs; tokens, hours and disk are known when train-llm is built", nano.stdout)
         paper = self.run_script("table_1.sh", "--scale", "paper", "--dry-run", "--rows", "lns", "--columns", "130m,1b")
-        self.assertIn(f"130m, lns, seed 1: 20,000 steps, {20000 * 512 * 256:,} tokens", paper.stdout)
-        self.assertIn(f"1b, lns, seed 1: 100,000 steps, {100000 * 512 * 256:,} tokens", paper.stdout)
+        self.assertIn("text: yours to give", paper.stdout)
+        self.assertIn("130m, lns, seed 1\n  1b, lns, seed 1\n2 runs;", paper.stdout)
+
+    def test_what_is_wrong_with_the_words_of_a_table_is_said_before_set_up_and_build(self):
+        support.require("yaml")
+        for words, code, message in ((["--scale", "nan"], 2, "did you mean 'nano'"),
+                                     (["--scale", "paper"], 2, "--text is missing; scale paper needs text of yours"),
+                                     (["--scale", "nano", "--rows", "lsn"], 2, "did you mean 'lns'"),
+                                     (["--scale", "nano", "--seeds", "0"], 2, "--seeds is 0; it must be at least 1")):
+            shown = self.run_script("table_1.sh", *words)
+            self.assertEqual((shown.returncode, shown.stdout), (code, ""), shown.stderr)
+            self.assertIn(message, shown.stderr)
+
+    def test_a_table_on_a_machine_without_yaml_sets_up_first_and_then_looks_at_the_words(self):
+        support.require("yaml")
+        bare = self.root.parent / "bin"
+        bare.mkdir()
+        (bare / "python3").write_text(f"#!/bin/sh\nexec {sys.executable} -S \"$@\"\n")  # without installed packages
+        (bare / "python3").chmod(0o755)
+        (self.root / "scripts" / "setup.sh").write_text(
+            f"cd \"$(dirname \"$0\")/..\" && mkdir -p .venv/bin && echo set up &&"
+            f" printf '#!/bin/sh\\nexec {sys.executable} \"$@\"\\n' > .venv/bin/python && chmod +x .venv/bin/python\n")
+        shown = self.start_script("table_1.sh", "--scale", "paper", python=bare)
+        self.assertEqual((shown.returncode, shown.stdout), (2, "set up\n"), shown.stderr)
+        self.assertIn("--text is missing", shown.stderr)
+        dry = self.start_script("table_1.sh", "--scale", "nano", "--dry-run", python=bare)
+        self.assertEqual(dry.returncode, 0, dry.stderr)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 import math
 
+from fathom_tables.statistics import deviation_of_difference, mean, spread_text
+
 HELD, NOT_HELD, NOT_TESTED = "held", "not held", "not tested"
 
 
@@ -19,28 +21,6 @@ def value(result, measure):
     else:
         found = result[measure]
     return math.inf if found is None else found
-
-
-def mean(values):
-    return sum(values) / len(values)
-
-
-def deviation(values):
-    """Sample standard deviation; None for a single seed or a diverged one."""
-    if len(values) < 2 or not all(map(math.isfinite, values)):
-        return None
-    middle = mean(values)
-    return math.sqrt(sum((v - middle) ** 2 for v in values) / (len(values) - 1))
-
-
-def number(value_, digits=4):
-    return f"{value_:.{digits}g}" if math.isfinite(value_) else "not finite"
-
-
-def spread_text(values, digits=4):
-    """mean +- standard deviation."""
-    spread = deviation(values)
-    return number(mean(values), digits) + ("" if spread is None else f" \u00b1 {spread:.2g}")
 
 
 def failures(row, results, stuck_within):
@@ -66,8 +46,7 @@ def compare(claim, results, stuck_within):
         contradicted = low_measure == high_measure == "loss" and not high_failed
         reasons = "; ".join(dict.fromkeys(filter(None, (low_failed, high_failed))))
         return (NOT_HELD if contradicted else NOT_TESTED), f"{reasons}: {figures}"
-    spreads = (deviation(low), deviation(high))
-    spread = math.sqrt(sum((s or 0.0) ** 2 for s in spreads))
+    spread = deviation_of_difference(low, high)
     gap = mean(high) - mean(low)
     if abs(gap) <= spread:
         return NOT_HELD, figures + ", within the seeds' spread"

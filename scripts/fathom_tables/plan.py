@@ -4,7 +4,7 @@ import copy
 import dataclasses
 import difflib
 
-from tables import TableError
+from fathom_tables import TableError
 
 TOP = {"title", "source", "rows", "paper", "stuck_within", "claims", "scales"}
 ROW = {"title", "config"}
@@ -94,11 +94,9 @@ class Plan:
     scale_name: str
     scale: dict
 
-    def config(self, column, row, seed):
-        """What train-llm gets, without data and paths."""
-        seeds = {"train": {"seed": seed}, "data": {"shuffle_seed": 31 + seed}}
-        return merge(self.scale.get("config"), self.scale["columns"][column].get("config"),
-                     self.rows[row].get("config"), seeds)
+    def config(self, column, row):
+        """What train-llm gets, without data, paths and seeds."""
+        return merge(self.scale.get("config"), self.scale["columns"][column].get("config"), self.rows[row].get("config"))
 
     def paper_column(self, column):
         """The paper's column that one of ours is, or stands beside."""

@@ -1,11 +1,11 @@
-"""The text of a table: what is for training and what for validation, its tokenizer and its token files."""
+"""The text of a table: where it is, what is for training and what for validation, its tokenizer and its token files."""
 
 import dataclasses
 import hashlib
 import json
 
 import held_out
-from tables import TableError
+from fathom_tables import TableError, debian_text
 
 
 @dataclasses.dataclass
@@ -17,6 +17,15 @@ class Text:
 
     def bytes(self):
         return sum(file.stat().st_size for file in self.train)
+
+    def is_packed(self):
+        return any(file.suffix in (".gz", ".zst") for file in self.train)
+
+
+def declared(plan, root):
+    """The text that the plan names, of those in configs/texts; None where the user gives some."""
+    name = plan.scale.get("text")
+    return debian_text.load(name, root / "configs" / "texts", root / "out" / "texts") if name else None
 
 
 def find(program, paths, validation, folder):
@@ -94,4 +103,4 @@ def prepare(program, config, text, model, folder):
     tokens = lambda name: sum(file["tokens"] for file in files if file["name"] == name)
     return Data(keys, validation, identity, {
         "files": len(text.train) + len(text.validation), "bytes": text.bytes(),
-        "train_tokens": tokens("data.train"), "validation_tokens": tokens("data.validation"), "sha256": identity})
+        "train_tokens": tokens("data.train"), "validation_tokens": tokens("data.validation")})

@@ -5,7 +5,7 @@ import json
 import signal
 import subprocess
 
-from tables import TableError
+from fathom_tables import TableError
 
 
 def end_with_parent():

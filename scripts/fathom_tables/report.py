@@ -4,7 +4,7 @@ import csv
 import os
 import platform
 
-from tables import claims
+from fathom_tables import claims, statistics
 
 
 def machine(program):
@@ -60,7 +60,7 @@ def write_column(lines, plan, column, found):
                   "vocabulary. Compare the order of the rows, not the numbers.", ""]
     rows = []
     for row, results in found.items():
-        measured = lambda measure, some=results: claims.spread_text([claims.value(r, measure) for r in some])
+        measured = lambda measure, some=results: statistics.spread_text([claims.value(r, measure) for r in some])
         rows.append([plan.rows[row]["title"], paper_number(plan, column, row), measured("ppl"), measured("loss"),
                      measured("variance_first"), measured("variance_last"), outcome(results, plan.stuck_within)])
     table(lines, ["placement", paper_title(plan, column), "perplexity", "loss", "variance, layer 1", "last layer", "seeds"],
@@ -77,7 +77,7 @@ def write_column(lines, plan, column, found):
 def write_variance(lines, plan, column, found):
     """Mean over the seeds of each layer's output variance."""
     finite = lambda results: [r["variance"] for r in results if r["status"] == "done" and None not in r["variance"]]
-    layers = {row: [claims.mean(values) for values in zip(*finite(results))] for row, results in found.items()}
+    layers = {row: [statistics.mean(values) for values in zip(*finite(results))] for row, results in found.items()}
     layers = {row: values for row, values in layers.items() if values}
     if not layers:
         return
@@ -116,7 +116,7 @@ def summary_rows(plan, runs):
             numbers = []
             for measure in ("ppl", "loss", "variance_first", "variance_last"):
                 values = [claims.value(result, measure) for result in results]
-                numbers += [claims.mean(values), claims.deviation(values)]
+                numbers += [statistics.mean(values), statistics.deviation(values)]
             yield [column, row, plan.paper_column(column), paper_number(plan, column, row), len(results),
                    sum(claims.failed(r, plan.stuck_within) for r in results), *numbers]
 
