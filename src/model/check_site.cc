@@ -101,6 +101,7 @@ std::vector<GainPlan> alternatives(const GainPlan& plan) {
           {GainKind::channel, plan.start}};
 }
 std::vector<bool> alternatives(bool value) { return {!value}; }
+std::vector<double> alternatives(double value) { return {value + 1}; }
 std::vector<ExponentPlan> alternatives(const ExponentPlan& plan) {
   return {{!plan.learned, plan.base, plan.start}};
 }
@@ -153,15 +154,25 @@ double estimate_factor(const Evaluate& evaluate, const torch::Tensor& observed) 
   return best;
 }
 
-/// One side of a residual step: which fields act there, and its formula.
+/// One side of a residual step: its formula, and what it gave.
 struct Side {
-  std::vector<std::string_view> fields;
   std::function<torch::Tensor(const SitePlan&)> formula;
   const torch::Tensor& observed;
 };
 
-bool acts(const Side& side, std::string_view name) {
-  return std::find(side.fields.begin(), side.fields.end(), name) != side.fields.end();
+/// Fields that act inside of the sub-layer or on start values are measured by others.
+template <typename Field>
+constexpr bool kActsOnASide =
+    !std::is_same_v<Field, HeadNorm> && !std::is_same_v<Field, decltype(SitePlan::start)>;
+
+/// Whether a field acts on a side: with another value the formula gives something else.
+template <typename Field>
+bool acts(const Side& side, const SitePlan& plan, std::string_view name, const Field& field) {
+  const torch::Tensor with_plan = side.formula(plan);
+  const auto others = alternatives(field);
+  return std::any_of(others.begin(), others.end(), [&](const Field& other) {
+    return !torch::equal(side.formula(with_field(plan, name, other)), with_plan);
+  });
 }
 
 /// The fields that alone explain what the plan doesn't.
@@ -173,7 +184,6 @@ std::vector<CheckedValue> explain(const std::string& where, const SitePlan& plan
   };
   visit_fields(plan, [&](std::string_view name, const auto& field) {
     using Field = std::decay_t<decltype(field)>;
-    if (!acts(side, name)) return;
     const auto search = [&](double expected, const auto& changed) {
       const auto evaluate = [&](double value) {
         return side.formula(with_field(plan, name, changed(value)));
@@ -183,9 +193,8 @@ std::vector<CheckedValue> explain(const std::string& where, const SitePlan& plan
         add(name, text(expected), text(value));
     };
     if constexpr (std::is_same_v<Field, double>) {
-      search(field, [](double value) { return value; });
-    } else if constexpr (!std::is_same_v<Field, HeadNorm> &&
-                         !std::is_same_v<Field, decltype(SitePlan::start)>) {
+      if (acts(side, plan, name, field)) search(field, [](double value) { return value; });
+    } else if constexpr (kActsOnASide<Field>) {
       for (const auto& other : alternatives(field)) {
         if (other == field) continue;
         if (distance(side.formula(with_field(plan, name, other)), side.observed) < kTolerance)
@@ -207,16 +216,15 @@ std::vector<CheckedValue> confirm(const std::string& where, const SitePlan& plan
   std::vector<CheckedValue> all;
   visit_fields(plan, [&](std::string_view name, const auto& field) {
     using Field = std::decay_t<decltype(field)>;
-    if (!acts(side, name) || with_field(bare, name, field) == bare) return;
-    if constexpr (std::is_same_v<Field, double>) {
-      const auto evaluate = [&](double value) {
-        return side.formula(with_field(plan, name, value));
-      };
-      all.push_back({where, std::string(name), text(field),
-                     text(estimate_factor(evaluate, side.observed)), true});
-    } else if constexpr (!std::is_same_v<Field, HeadNorm> &&
-                         !std::is_same_v<Field, decltype(SitePlan::start)>) {
-      all.push_back({where, std::string(name), text(field), text(field), true});
+    if constexpr (kActsOnASide<Field>) {
+      if (with_field(bare, name, field) == bare || !acts(side, plan, name, field)) return;
+      std::string measured = text(field);
+      if constexpr (std::is_same_v<Field, double>) {
+        measured = text(estimate_factor(
+            [&](double value) { return side.formula(with_field(plan, name, value)); },
+            side.observed));
+      }
+      all.push_back({where, std::string(name), text(field), measured, true});
     }
   });
   return all;
@@ -253,13 +261,10 @@ std::vector<CheckedValue> compare_site(const std::string& where, const SitePlan&
                                        double eps) {
   std::vector<CheckedValue> all;
   const Side before{
-      {"input_norm", "input_scale", "norm_scale", "norm_exponent"},
       [&](const SitePlan& p) { return branch_input_formula(p, parameters, observed.input, eps); },
       observed.branch_input};
   compare_side(where, "input of the sub-layer", plan, before, all);
-  const Side after{{"output_norm", "sum_norm", "output_scale", "skip_scale", "sum_scale",
-                    "skip_gain", "branch_gain", "skip_gate", "sum_gate"},
-                   [&](const SitePlan& p) {
+  const Side after{[&](const SitePlan& p) {
                      return output_formula(p, parameters, observed.input, observed.branch_output,
                                            eps);
                    },
