@@ -149,6 +149,7 @@ TEST_F(Keys, AreRefusedWhereTheyHaveNoEffect) {
     if (!key.field.has_effect || key.field.has_effect()) continue;
     std::string value = is_number(key.field) ? "2" : "true";
     if (key.field.limits.at_most && *key.field.limits.at_most < 2) value = "1";
+    if (key.field.limits.below && *key.field.limits.below < 2) value = "0.5";
     if (std::holds_alternative<std::vector<std::string>*>(key.field.value)) value = "[a]";
     if (!key.field.allowed.empty()) value = key.field.allowed.back();
     EXPECT_THAT(error_for(key, key.name, value),
@@ -157,8 +158,8 @@ TEST_F(Keys, AreRefusedWhereTheyHaveNoEffect) {
                       HasSubstr("(it is ")));
     ++num_checked;
   }
-  // placement 10, rope 10, attention_output_bias, decay_steps, sample 5
-  EXPECT_EQ(num_checked, 27U);
+  // placement 10, rope 10, attention_output_bias, decay_steps, sample 5, Muon 4
+  EXPECT_EQ(num_checked, 31U);
 }
 
 TEST_F(Keys, AreRefusedOnTheCommandLineByTheSameRules) {
